@@ -1,0 +1,44 @@
+package servlet
+
+import "net/http"
+
+// Filter is middleware: it wraps what comes next in the chain. A plain
+// func(http.Handler) http.Handler can be assigned to it. It is called once,
+// when the application starts; the handler it returns serves all requests.
+type Filter func(next http.Handler) http.Handler
+
+// App is the code of one application, by the names that its descriptor uses
+// (servlet-class, filter-class, listener-class, session-notification-policy).
+// The zero value is an application without code.
+type App struct {
+	// Servlets are the handlers. One that also is an Initializer is
+	// initialised before its first request, one that is a Destroyer is
+	// destroyed when the application stops.
+	Servlets map[string]http.Handler
+	// Filters are the filters that need no configuration.
+	Filters map[string]Filter
+	// NewFilters make filters from their init parameters, once per
+	// filter element of the descriptor.
+	NewFilters map[string]func(*Config) (Filter, error)
+	// NewServlets make a servlet of its own per servlet element.
+	NewServlets map[string]func(*Config) (http.Handler, error)
+	// Listeners implement one or more of the listener interfaces of this
+	// package. A listener that the descriptor does not name is not called.
+	Listeners map[string]any
+	// Policies decide which node tells its listeners of a session event.
+	Policies map[string]NotificationPolicy
+}
+
+// Config is what a servlet or a filter is initialised with (Servlet 6.1 §2.3.1,
+// §6.2.1): its name in the descriptor and its init parameters.
+type Config struct {
+	Name    string
+	Params  map[string]string
+	Context *Context
+}
+
+// Initializer is a servlet that wants its configuration before its first request.
+type Initializer interface{ Init(*Config) error }
+
+// Destroyer is a servlet that releases something when the application stops.
+type Destroyer interface{ Destroy() }
