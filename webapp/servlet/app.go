@@ -27,6 +27,11 @@ type App struct {
 	Listeners map[string]any
 	// Policies decide which node tells its listeners of a session event.
 	Policies map[string]NotificationPolicy
+	// Attributes are session attributes by name, each with a value of its
+	// type (the zero value will do). It is needed only for types that are
+	// BindingListeners or ActivationListeners, which after a restart the
+	// process would otherwise not know until a request reads them.
+	Attributes map[string]any
 }
 
 // Config is what a servlet or a filter is initialised with (Servlet 6.1 §2.3.1,
