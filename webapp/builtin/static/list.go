@@ -123,9 +123,12 @@ func (s *Servlet) entries(all []fs.DirEntry, t Target, name string) (list []entr
 
 // href is a link's attribute, with the path escaped as a URL path and as HTML.
 func href(path string) template.HTMLAttr {
-	escaped := (&url.URL{Path: path}).EscapedPath()
+	escaped := subDelims.Replace((&url.URL{Path: path}).EscapedPath())
 	return template.HTMLAttr(`href="` + template.HTMLEscapeString(escaped) + `"`) //nolint:gosec // escaped twice
 }
+
+// subDelims turns back what net/url escapes in a path and RFC 3986 §3.3 does not.
+var subDelims = strings.NewReplacer("%21", "!", "%27", "'", "%28", "(", "%29", ")", "%2A", "*")
 
 // sort orders the entries as the query C=N|S|M;O=A|D says, if that is allowed,
 // and makes the links that turn an order round.
