@@ -47,7 +47,7 @@ func bindAll(t *testing.T, src string, sets ...string) (document, []string) {
 	}
 	for _, s := range sets {
 		k, v, _ := strings.Cut(s, "=")
-		if err := tree.Set(strings.Split(k, "."), v); err != nil {
+		if _, err := tree.Set(strings.Split(k, "."), v); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -139,7 +139,7 @@ func TestSet(t *testing.T) {
 	}
 	tree, _ := Parse([]byte(src))
 	for _, bad := range []string{"connectors.three.port", "connectors.7.port", "connectors.0.name.x.y", "connectors.0"} {
-		if err := tree.Set(strings.Split(bad, "."), "1"); err == nil {
+		if _, err := tree.Set(strings.Split(bad, "."), "1"); err == nil {
 			t.Errorf("Set(%s): no error", bad)
 		}
 	}

@@ -1,6 +1,7 @@
 package stricttoml
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
@@ -46,7 +47,7 @@ func Parse(data []byte) (*Tree, error) {
 	if err := toml.Unmarshal(data, &t.root); err != nil {
 		p := &Problem{Kind: Syntax, Message: strings.TrimPrefix(err.Error(), "toml: ")}
 		if pe, ok := errors.AsType[toml.ParseError](err); ok {
-			p.Pos = Pos{Line: pe.Position.Line, Col: max(pe.Position.Col, 1)}
+			p.Pos = errorPos(data, pe.Position)
 			if pe.Message != "" {
 				p.Message = pe.Message
 			}
@@ -55,6 +56,17 @@ func Parse(data []byte) (*Tree, error) {
 	}
 	t.pos = scanPositions(string(data))
 	return t, nil
+}
+
+// errorPos corrects the parser's position of an error at the end of a line, which
+// names the line after it.
+func errorPos(data []byte, at toml.Position) Pos {
+	lines := bytes.Split(data, []byte{'\n'})
+	p := Pos{Line: max(at.Line, 1), Col: max(at.Col, 1)}
+	if n := p.Line; n > 1 && n <= len(lines) && p.Col > len(lines[n-1])+1 {
+		return Pos{Line: n - 1, Col: len(lines[n-2]) + 1}
+	}
+	return p
 }
 
 // Empty is a tree without keys.
@@ -113,66 +125,72 @@ func elements(v any) ([]any, bool) {
 	return nil, false
 }
 
-// Set gives a key a value, as --set key=value does. The text is taken as a TOML
-// value if it is one (a number, true, a quoted string, an array), else as a
-// string. Tables on the way are made; an element of an array of tables is named
-// by its index, or by the value of its key "name", and must be there.
-func (t *Tree) Set(path Path, text string) error {
+// Set gives a key a value, as --set key=value does, and returns the key's path
+// with indexes in place of names. The text is taken as a TOML value if it is one
+// (a number, true, a quoted string, an array), else as a string. Tables on the
+// way are made; an element of an array of tables is named by its index, or by
+// the value of its key "name", and must be there.
+func (t *Tree) Set(path Path, text string) (Path, error) {
 	if len(path) == 0 {
-		return errors.New("empty key")
+		return nil, errors.New("empty key")
 	}
 	table := t.root
-	for i, name := range path[:len(path)-1] {
+	var done Path
+	for len(path) > 1 {
+		name := path[0]
 		switch x := table[name].(type) {
 		case nil:
 			next := map[string]any{}
 			table[name] = next
 			table = next
+			done, path = append(done, name), path[1:]
 		case map[string]any:
 			table = x
+			done, path = append(done, name), path[1:]
 		default:
-			return t.setElement(x, path, i, text)
+			n, err := element(x, append(done, name), path[1])
+			if err != nil {
+				return nil, err
+			}
+			done = append(done, name, strconv.Itoa(n))
+			list, _ := elements(x)
+			if len(path) == 2 {
+				all, ok := x.([]any)
+				if !ok {
+					return nil, fmt.Errorf("%s is a table: name one of its keys", done)
+				}
+				all[n] = parseValue(text)
+				delete(t.pos, done.String())
+				return done, nil
+			}
+			var ok bool
+			if table, ok = list[n].(map[string]any); !ok {
+				return nil, fmt.Errorf("%s is not a table", done)
+			}
+			path = path[2:]
 		}
 	}
-	last := path[len(path)-1]
-	table[last] = parseValue(text)
-	delete(t.pos, path.String())
-	return nil
+	done = append(done, path[0])
+	table[path[0]] = parseValue(text)
+	delete(t.pos, done.String())
+	return done, nil
 }
 
-// setElement continues Set inside the array that path[:i+1] names.
-func (t *Tree) setElement(array any, path Path, i int, text string) error {
+// element finds an element of an array by its index or name.
+func element(array any, at Path, want string) (int, error) {
 	list, ok := elements(array)
 	if !ok {
-		return fmt.Errorf("%s is not a table", path[:i+1])
+		return 0, fmt.Errorf("%s is not a table", at)
 	}
-	want := path[i+1]
-	n, err := strconv.Atoi(want)
-	if err != nil {
-		n = -1
-		for j, e := range list {
-			if m, ok := e.(map[string]any); ok && m["name"] == want {
-				n = j
-			}
+	if n, err := strconv.Atoi(want); err == nil && n >= 0 && n < len(list) {
+		return n, nil
+	}
+	for i, e := range list {
+		if m, ok := e.(map[string]any); ok && m["name"] == want {
+			return i, nil
 		}
 	}
-	if n < 0 || n >= len(list) {
-		return fmt.Errorf("%s has no element %q (it has %d, named by index from 0 or by name)", path[:i+1], want, len(list))
-	}
-	if i+2 == len(path) {
-		if all, ok := array.([]any); ok {
-			all[n] = parseValue(text)
-			return nil
-		}
-		return fmt.Errorf("%s is a table: name one of its keys", path)
-	}
-	m, ok := list[n].(map[string]any)
-	if !ok {
-		return fmt.Errorf("%s is not a table", path[:i+2])
-	}
-	sub := &Tree{root: m, pos: map[string]Pos{}}
-	delete(t.pos, append(append(Path{}, path[:i+1]...), append(Path{strconv.Itoa(n)}, path[i+2:]...)...).String())
-	return sub.Set(path[i+2:], text)
+	return 0, fmt.Errorf("%s has no element %q (it has %d, named by index from 0 or by name)", at, want, len(list))
 }
 
 func parseValue(text string) any {
