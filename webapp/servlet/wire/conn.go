@@ -1,0 +1,313 @@
+package wire
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// ErrClosed is what the operations of a Conn and its streams return after the
+// connection has ended; errors.Is finds it under the reason.
+var ErrClosed = errors.New("wire: connection closed")
+
+const (
+	// DefaultMaxStreams is Config.MaxStreams if that is 0.
+	DefaultMaxStreams = 1 << 16
+	// maxQueued is how many frames may wait in a stream beside the body's.
+	maxQueued = 1024
+	// maxQueuedBytes is how many bytes of such frames may wait in all streams.
+	maxQueuedBytes = 64 << 20
+)
+
+// Config is what a Conn is made with.
+type Config struct {
+	// Server says that this side opens the odd streams.
+	Server bool
+	// Window is the credit of each direction of a stream, in bytes; 0 is
+	// DefaultWindow. Both sides must have the same.
+	Window int
+	// MaxStreams is how many streams the peer may have open at once; 0 is
+	// DefaultMaxStreams.
+	MaxStreams int
+	// Accept is called for a stream that the peer opens, with the frame
+	// that opened it, by the goroutine that reads: it must not block. Nil
+	// refuses streams.
+	Accept func(*Stream, Msg)
+	// Control is called for the frames of stream 0 except Ping and Pong, by
+	// the goroutine that reads. Nil refuses them.
+	Control func(Msg) error
+}
+
+// Conn is one end of a worker's connection. Handshake first, then Run reads
+// until the end.
+type Conn struct {
+	rw  io.ReadWriteCloser
+	br  *bufio.Reader
+	out *outbox
+	cfg Config
+
+	heard  atomic.Int64 // when the peer was last heard of, in Unix nanoseconds
+	queued atomic.Int64 // bytes that wait in streams and are under no window
+
+	mu       sync.Mutex
+	streams  map[uint32]*Stream // guarded by mu
+	next     uint32             // guarded by mu; the next stream this side opens
+	accepted int                // guarded by mu; open streams of the peer
+	err      error              // guarded by mu; why the connection has ended
+	done     chan struct{}      // closed with err set
+}
+
+// NewConn makes a connection over rw, which it owns from now on.
+func NewConn(rw io.ReadWriteCloser, cfg Config) *Conn {
+	c := &Conn{
+		rw: rw, br: bufio.NewReaderSize(rw, 64<<10), out: newOutbox(rw), cfg: cfg,
+		streams: make(map[uint32]*Stream), next: 2, done: make(chan struct{}),
+	}
+	if cfg.Server {
+		c.next = 1
+	}
+	if c.cfg.Window <= 0 {
+		c.cfg.Window = DefaultWindow
+	}
+	if c.cfg.MaxStreams <= 0 {
+		c.cfg.MaxStreams = DefaultMaxStreams
+	}
+	c.heard.Store(time.Now().UnixNano())
+	return c
+}
+
+// SetWindow replaces the window before the first stream is opened.
+func (c *Conn) SetWindow(n int) {
+	if n > 0 {
+		c.cfg.Window = n
+	}
+}
+
+// Done is closed when the connection has ended; Err then says why.
+func (c *Conn) Done() <-chan struct{} { return c.done }
+
+// Err is why the connection has ended, nil while it has not. It wraps ErrClosed.
+func (c *Conn) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// Heard is when a frame of the peer last arrived.
+func (c *Conn) Heard() time.Time { return time.Unix(0, c.heard.Load()) }
+
+// Open begins a stream with a frame; the payload is m's.
+func (c *Conn) Open(t Type, f Flags, m Frame) (*Stream, error) {
+	s := newStream(c)
+	c.mu.Lock()
+	if c.err != nil {
+		defer c.mu.Unlock()
+		return nil, c.err
+	}
+	for c.streams[c.next] != nil || c.next == 0 {
+		c.next += 2 // wrapped round onto one that is still open
+	}
+	s.id = c.next
+	c.next += 2
+	if c.next < 2 {
+		c.next += 2
+	}
+	c.streams[s.id] = s
+	c.mu.Unlock()
+	if err := s.Send(t, f, m); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// SendControl sends a frame of stream 0.
+func (c *Conn) SendControl(t Type, m Frame) error { return c.send(t, 0, 0, m) }
+
+// Ping asks the peer to say something; Heard tells when it did. It never waits.
+func (c *Conn) Ping() {
+	f := NewFrame()
+	putHeader(f.buf.b, Header{Type: TypePing})
+	c.out.trySend(f.buf.b)
+	f.buf.free()
+}
+
+func (c *Conn) send(t Type, f Flags, stream uint32, m Frame) error {
+	if m.buf == nil {
+		m = NewFrame()
+	}
+	n := m.Len()
+	if n > MaxPayload {
+		return fmt.Errorf("wire: %s frame of %d bytes, at most %d are allowed", t, n, MaxPayload)
+	}
+	putHeader(m.buf.b, Header{Length: uint32(n), Type: t, Flags: f, Stream: stream})
+	err := c.out.send(m.buf.b)
+	m.buf.free()
+	if err != nil {
+		if e := c.Err(); e != nil {
+			return e
+		}
+	}
+	return err
+}
+
+// Read returns the next frame of any stream, for the greeting before Run. limit
+// is the longest payload that is accepted.
+func (c *Conn) Read(limit int) (Header, Msg, error) {
+	head, err := c.br.Peek(HeaderLen)
+	if err != nil {
+		if len(head) > 0 && errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return Header{}, Msg{}, err
+	}
+	h, err := ParseHeader(head)
+	if err != nil {
+		return h, Msg{}, err
+	}
+	if int(h.Length) > limit {
+		return h, Msg{}, fmt.Errorf("wire: %s frame of %d bytes, at most %d are allowed here", h.Type, h.Length, limit)
+	}
+	_, _ = c.br.Discard(HeaderLen) // they are buffered
+	m := Msg{Type: h.Type, Flags: h.Flags}
+	if m.buf, err = c.readPayload(int(h.Length)); err != nil {
+		return h, Msg{}, err
+	}
+	m.Payload = m.buf.b
+	return h, m, nil
+}
+
+// readPayload reads n bytes, and allocates for a large n only as they arrive.
+func (c *Conn) readPayload(n int) (*buffer, error) {
+	const step = 1 << 20
+	p := getBuffer(min(n, step))
+	if _, err := io.ReadFull(c.br, p.b); err != nil {
+		return nil, unexpected(err)
+	}
+	for len(p.b) < n {
+		from := len(p.b)
+		p.b = append(p.b, make([]byte, min(n-from, max(step, from)))...)
+		if _, err := io.ReadFull(c.br, p.b[from:]); err != nil {
+			return nil, unexpected(err)
+		}
+	}
+	return p, nil
+}
+
+func unexpected(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// Run reads frames until the connection ends, ends it, and returns why. The
+// error of a peer that closed the connection between two frames is io.EOF.
+func (c *Conn) Run() error {
+	for {
+		h, m, err := c.Read(MaxPayload)
+		if err == nil {
+			c.heard.Store(time.Now().UnixNano())
+			err = c.route(h, m)
+		}
+		if err != nil {
+			c.Close(err)
+			return c.Err()
+		}
+	}
+}
+
+// route brings a frame to whom it is for. An error is a peer's that breaks the
+// protocol.
+func (c *Conn) route(h Header, m Msg) error {
+	if h.Stream == 0 {
+		return c.routeControl(m)
+	}
+	c.mu.Lock()
+	s := c.streams[h.Stream]
+	c.mu.Unlock()
+	switch {
+	case h.Type.opens():
+		if s != nil {
+			return fmt.Errorf("wire: %s opens stream %d, which is open", h.Type, h.Stream)
+		}
+		return c.accept(h, m)
+	case s == nil:
+		// The stream has ended here; the peer did not know yet.
+		m.Free()
+		return nil
+	}
+	return s.receive(m)
+}
+
+func (c *Conn) accept(h Header, m Msg) error {
+	if (h.Stream%2 == 1) == c.cfg.Server {
+		return fmt.Errorf("wire: %s opens stream %d, which is not the peer's to open", h.Type, h.Stream)
+	}
+	if c.cfg.Accept == nil {
+		return fmt.Errorf("wire: unexpected %s", h.Type)
+	}
+	s := newStream(c)
+	s.id, s.theirs = h.Stream, true
+	c.mu.Lock()
+	c.accepted++
+	n := c.accepted
+	c.streams[s.id] = s
+	c.mu.Unlock()
+	if n > c.cfg.MaxStreams {
+		return fmt.Errorf("wire: more than %d streams are open", c.cfg.MaxStreams)
+	}
+	c.cfg.Accept(s, m)
+	return nil
+}
+
+func (c *Conn) routeControl(m Msg) error {
+	switch m.Type {
+	case TypePing:
+		f := NewFrame()
+		f = f.Set(append(f.Bytes(), m.Payload[:min(len(m.Payload), 64)]...))
+		putHeader(f.buf.b, Header{Length: uint32(f.Len()), Type: TypePong})
+		c.out.trySend(f.buf.b)
+		f.buf.free()
+		m.Free()
+		return nil
+	case TypePong:
+		m.Free()
+		return nil
+	}
+	if c.cfg.Control == nil {
+		return fmt.Errorf("wire: unexpected %s on stream 0", m.Type)
+	}
+	return c.cfg.Control(m)
+}
+
+// Close ends the connection and all its streams. The first reason counts. It
+// waits for goroutines that are writing.
+func (c *Conn) Close(reason error) {
+	c.mu.Lock()
+	if c.err != nil {
+		c.mu.Unlock()
+		return
+	}
+	if reason == nil {
+		c.err = ErrClosed
+	} else {
+		c.err = fmt.Errorf("%w: %w", ErrClosed, reason)
+	}
+	err := c.err
+	streams := make([]*Stream, 0, len(c.streams))
+	for _, s := range c.streams {
+		streams = append(streams, s)
+	}
+	c.mu.Unlock()
+	_ = c.rw.Close() // what it would say is less than the reason
+	for _, s := range streams {
+		s.fail(err)
+	}
+	close(c.done)
+	c.out.close(err)
+}
