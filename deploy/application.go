@@ -5,25 +5,26 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+
+	"github.com/serval-server/serval/descriptor"
 )
 
 // Application is one generation of a deployed bundle, as this package sees it.
-// The default implementation is a webapp.Context.
+// The one that serves is made by a webapp.Context; tests make simpler ones.
 type Application interface {
 	http.Handler
-	// Start starts the program, initialises listeners, filters and
+	// Start starts the program and initialises listeners, filters and
 	// servlets. After an error the Application is not used again, and it
 	// has released what it held.
 	Start(ctx context.Context) error
 	// Stop destroys the application. The host has waited for its requests
-	// before, or has given up waiting. If another generation has taken over
-	// its sessions they are left alone; otherwise fate says what becomes of them.
+	// before, or has given up waiting when ctx is already over.
 	Stop(ctx context.Context, fate SessionFate) error
 	// Owns reports whether the request carries a session that this
 	// application knows. It is asked only where several versions of one
 	// path are deployed.
 	Owns(r *http.Request) bool
-	// Stats reports what Apps shows.
+	// Stats reports what Apps shows. It is called at any time.
 	Stats() Stats
 }
 
@@ -31,7 +32,7 @@ type Application interface {
 type SessionFate int
 
 const (
-	// KeepSessions: a later generation goes on with them.
+	// KeepSessions: a later generation has taken them over.
 	KeepSessions SessionFate = iota
 	// SaveSessions: the server stops; they are loaded when it starts again.
 	SaveSessions
@@ -53,14 +54,16 @@ type Launch struct {
 	Name Name
 	// Host is the name of the host.
 	Host string
-	// FS holds the bundle's files. Dir is the folder that they are in, ""
-	// for a bundle that is served from its zip.
+	// FS holds the bundle's files; it can be used until the Application has
+	// stopped. Dir is the folder that they are in, "" for a bundle that is
+	// served from its zip.
 	FS  fs.FS
 	Dir string
-	// ContextFile is the context file from the xmlBase (its name and its
-	// bytes), which takes the place of META-INF/context.xml. Name is "" if
-	// there is none.
-	ContextFile ContextFile
+	// Bundle is where the bundle lies, for positions in messages.
+	Bundle string
+	// Context is the context file from the xmlBase, which takes the place of
+	// META-INF/context.xml, or nil if there is none.
+	Context *descriptor.ContextFile
 	// WorkDir is the application's own scratch folder. It exists, and it is
 	// the same for each generation.
 	WorkDir string
@@ -74,12 +77,6 @@ type Launch struct {
 	Logger *slog.Logger
 }
 
-// ContextFile is a context descriptor that lies outside of its bundle.
-type ContextFile struct {
-	Name string
-	Data []byte
-}
-
 // Factory makes an Application from a bundle: it loads and validates the
 // descriptor and binds the runtime, but runs no code of the bundle. An error
 // describes everything that is wrong with the bundle.
@@ -87,8 +84,10 @@ type Factory func(ctx context.Context, launch Launch) (Application, Traits, erro
 
 // Traits are what a bundle's descriptor says about its own deployment.
 type Traits struct {
-	// Reloadable: a change of the bundle's program or sources reloads it.
-	Reloadable bool
+	// Reloadable: a change of the bundle's code reloads the application. Nil
+	// means that the descriptor does not say: sources are then watched, and
+	// finished programs are not.
+	Reloadable *bool
 	// Watched are further files whose change reloads the application: paths
 	// within the bundle, or absolute ones.
 	Watched []string

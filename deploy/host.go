@@ -2,85 +2,269 @@ package deploy
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
-	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/serval-server/serval/deploy/archive"
 )
 
-// Options configure a Host.
-type Options struct {
-	// Name is the host's name, "localhost" if empty.
-	Name string
-	// AppBase is the folder of the bundles. It is made if it is missing.
-	AppBase string
-	// XMLBase is the folder of the context files (conf/<engine>/<host>);
-	// empty for none. It need not exist.
-	XMLBase string
-	// WorkDir is the folder for scratch files (work/<engine>/<host>); each
-	// context gets a folder below it.
-	WorkDir string
-	// GlobalFiles are files that every application depends on, such as
-	// conf/web.toml: a change reloads all of them.
-	GlobalFiles []string
+// Host is one virtual host: it keeps the applications of an appBase deployed
+// and answers their requests. Its methods can be called by several goroutines.
+type Host struct {
+	opts   Options
+	ignore *regexp.Regexp
+	limits archive.Limits
+	log    *slog.Logger
 
-	// NoAutoDeploy turns the scan off: what is there at the start is
-	// deployed, later changes need Deploy, Reload or Undeploy.
-	NoAutoDeploy bool
-	// NoDeployOnStartup leaves what is there at the start to the first scan.
-	NoDeployOnStartup bool
-	// Interval is the time between two scans, 500 ms if zero. A new bundle
-	// is deployed once two scans in a row have found it unchanged.
-	Interval time.Duration
-	// NoUnpack serves .war and .zip files without unpacking them into the
-	// appBase.
-	NoUnpack bool
-	// NoDeployXML refuses bundles that carry a META-INF/context.xml|toml.
-	NoDeployXML bool
-	// CopyXML copies a bundle's META-INF/context.xml|toml to the xmlBase.
-	CopyXML bool
-	// DeployIgnore is a regular expression; what matches a whole name in
-	// the appBase is ignored. Empty for none.
-	DeployIgnore string
-	// UndeployOldVersions undeploys a version that has no sessions left
-	// when a newer one serves.
-	UndeployOldVersions bool
-	// Development makes every application reloadable, and shows the reason
-	// of a failure in the browser.
-	Development bool
+	// table is what requests are looked up in, replaced as a whole.
+	table atomic.Pointer[table]
 
-	// WaitTimeout bounds how long a request waits for an application that
-	// is starting, 20 s if zero.
-	WaitTimeout time.Duration
-	// DrainTimeout bounds how long requests of an old generation are waited
-	// for before it is stopped, 30 s if zero.
-	DrainTimeout time.Duration
-	// StartTimeout bounds the deployment of one application, compilation
-	// included, 5 min if zero.
-	StartTimeout time.Duration
-	// Parallel is how many applications are deployed at a time, 2 if zero.
-	Parallel int
+	ctx    context.Context // the host's life: ends when Stop begins
+	cancel context.CancelFunc
+	// endCtx ends when old generations are no longer to wait for their requests.
+	endCtx    context.Context
+	endCancel context.CancelFunc
+	wg        sync.WaitGroup
+	slots     chan struct{} // bounds how many applications are deployed at once
 
-	// New makes the applications.
-	New Factory
-	// ErrorPage answers a request that no application can answer, with a
-	// status and a message; a plain text page if nil.
-	ErrorPage func(w http.ResponseWriter, r *http.Request, status int, message string)
-	// Now is the clock, time.Now if nil.
-	Now func() time.Time
-	// Logger takes the log, which is discarded if it is nil.
-	Logger *slog.Logger
+	scanning sync.Mutex // held during a look at the folders
+	// seen are new or changed sources as the last scan saw them.
+	seen map[Name]sight // guarded by scanning
+
+	mu      sync.Mutex
+	apps    map[Name]*app       // guarded by mu
+	warned  map[string]struct{} // guarded by mu
+	started bool                // guarded by mu
+	stopped bool                // guarded by mu
+	// first is done when what was there at the start has been deployed.
+	first sync.WaitGroup
 }
 
-// Deployer is what the control socket and the manager use of a Host.
-type Deployer interface {
-	// Apps reports all applications, ordered by path and version.
-	Apps() []AppInfo
-	// Deploy copies a bundle (folder, .war or .zip) into the appBase under
-	// the given name and deploys it; a zero name means the bundle's own.
-	Deploy(ctx context.Context, bundle string, name string) (AppInfo, error)
-	// Reload starts a new generation and exchanges it for the running one.
-	Reload(ctx context.Context, name Name) (AppInfo, error)
-	// Undeploy stops an application and removes its files from the appBase
-	// and the xmlBase.
-	Undeploy(ctx context.Context, name Name) error
+// New makes a Host. Nothing happens until Start.
+func New(opts Options) (*Host, error) {
+	opts, ignore, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range []*string{&opts.AppBase, &opts.XMLBase, &opts.WorkDir} {
+		if *path == "" {
+			continue
+		}
+		if *path, err = filepath.Abs(*path); err != nil {
+			return nil, err
+		}
+	}
+	h := &Host{
+		opts: opts, ignore: ignore, log: opts.Logger.With("host", opts.Name),
+		slots: make(chan struct{}, opts.Parallel),
+		seen:  map[Name]sight{}, apps: map[Name]*app{}, warned: map[string]struct{}{},
+	}
+	h.ctx, h.cancel = context.WithCancel(context.Background())
+	h.endCtx, h.endCancel = context.WithCancel(context.Background())
+	h.table.Store(&table{})
+	return h, nil
+}
+
+// Name is the host's name.
+func (h *Host) Name() string { return h.opts.Name }
+
+// Start registers the bundles that are there, begins to deploy them and to
+// scan, and returns. Requests for an application that has not started yet
+// wait for it; Settled waits for all of them.
+func (h *Host) Start(ctx context.Context) error {
+	h.mu.Lock()
+	if h.started || h.stopped {
+		h.mu.Unlock()
+		return fmt.Errorf("deploy: host %s has been started before", h.opts.Name)
+	}
+	h.started = true
+	h.mu.Unlock()
+	for _, dir := range []string{h.opts.AppBase, h.opts.WorkDir} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("host %s: %w", h.opts.Name, err)
+		}
+	}
+	h.sweep()
+	if !h.opts.NoDeployOnStartup {
+		if err := h.deployFirst(ctx); err != nil {
+			return fmt.Errorf("host %s: %w", h.opts.Name, err)
+		}
+	}
+	if !h.opts.NoAutoDeploy {
+		h.wg.Go(h.loop)
+	}
+	return nil
+}
+
+// deployFirst deploys what is there: context files, zips and folders, each
+// kind in the order of names.
+func (h *Host) deployFirst(ctx context.Context) error {
+	found, err := h.list()
+	if err != nil {
+		return err
+	}
+	h.scanning.Lock()
+	defer h.scanning.Unlock()
+	rank := func(s sources) int {
+		switch {
+		case s.xml.exists:
+			return 0
+		case s.war.exists:
+			return 1
+		}
+		return 2
+	}
+	names := make([]Name, 0, len(found))
+	for name := range found {
+		names = append(names, name)
+	}
+	slices.SortFunc(names, func(a, b Name) int {
+		if d := rank(found[a]) - rank(found[b]); d != 0 {
+			return d
+		}
+		return compareNames(a, b)
+	})
+	for _, name := range names {
+		if h.unsettled(found[name]) {
+			h.seen[name] = h.sightOf(found[name])
+			continue // it is being written; the scan will take it
+		}
+		a := h.register(name)
+		h.first.Add(1)
+		h.job(a, nil, func(context.Context) {
+			defer h.first.Done()
+			_ = h.renew(h.ctx, a, found[name], decision{action: actRedeploy, why: "the server starts"})
+		})
+	}
+	return ctx.Err()
+}
+
+// unsettled reports a zip that was written so recently that it may still be
+// being copied. It does not matter if nothing scans.
+func (h *Host) unsettled(s sources) bool {
+	if h.opts.NoAutoDeploy {
+		return false
+	}
+	age := h.opts.Now().UnixNano() - s.war.mtime
+	return s.war.exists && age >= 0 && age < int64(2*time.Second)
+}
+
+// Settled waits until what was there at the start has been deployed or has failed.
+func (h *Host) Settled(ctx context.Context) error {
+	done := make(chan struct{})
+	h.wg.Go(func() { h.first.Wait(); close(done) })
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// register makes an application whose turn is taken. The caller holds no lock.
+func (h *Host) register(name Name) *app {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.registerLocked(name)
+}
+
+func (h *Host) registerLocked(name Name) *app {
+	a := newApp(name, h.log, h.opts.Now())
+	a.turn <- struct{}{}
+	h.apps[name] = a
+	h.publishLocked()
+	return a
+}
+
+// job runs f, which services a, whose turn the caller has taken, and gives the
+// turn back. report, if not nil, is done afterwards.
+func (h *Host) job(a *app, report *sync.WaitGroup, f func(ctx context.Context)) {
+	if report != nil {
+		report.Add(1)
+	}
+	h.wg.Go(func() {
+		if report != nil {
+			defer report.Done()
+		}
+		defer a.give()
+		h.slots <- struct{}{}
+		defer func() { <-h.slots }()
+		f(h.ctx)
+	})
+}
+
+// Stop ends the scan, waits for deployments under way, then for the requests
+// of all applications until ctx ends, and stops them; their sessions are saved.
+func (h *Host) Stop(ctx context.Context) error {
+	h.mu.Lock()
+	if h.stopped {
+		h.mu.Unlock()
+		return nil
+	}
+	h.stopped = true
+	apps := h.appsLocked()
+	h.mu.Unlock()
+	h.cancel()
+	defer context.AfterFunc(ctx, h.endCancel)()
+	var wg sync.WaitGroup
+	for _, a := range apps {
+		wg.Go(func() {
+			if a.take(context.WithoutCancel(ctx)) == nil {
+				defer a.give()
+				h.retire(ctx, a, SaveSessions)
+				a.removed = true
+			}
+		})
+	}
+	wg.Wait()
+	h.wg.Wait()
+	h.endCancel()
+	h.mu.Lock()
+	clear(h.apps)
+	h.publishLocked()
+	h.mu.Unlock()
+	return nil
+}
+
+func (h *Host) appsLocked() []*app {
+	list := make([]*app, 0, len(h.apps))
+	for _, a := range h.apps {
+		list = append(list, a)
+	}
+	slices.SortFunc(list, func(a, b *app) int { return compareNames(a.name, b.name) })
+	return list
+}
+
+func (h *Host) snapshot() []*app {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.appsLocked()
+}
+
+// Apps reports all applications, ordered by path and version.
+func (h *Host) Apps() []AppInfo {
+	apps := h.snapshot()
+	infos := make([]AppInfo, len(apps))
+	for i, a := range apps {
+		infos[i] = a.info(h.opts.Name)
+	}
+	return infos
+}
+
+// warnOnce logs something that every scan would find again.
+func (h *Host) warnOnce(key, message string, args ...any) {
+	h.mu.Lock()
+	_, known := h.warned[message+key]
+	h.warned[message+key] = struct{}{}
+	h.mu.Unlock()
+	if !known {
+		h.log.Warn(message, args...)
+	}
 }

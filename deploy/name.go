@@ -122,12 +122,18 @@ func (n Name) Check() error {
 		switch {
 		case segment == "" || segment == "." || segment == "..":
 			return fmt.Errorf("context path %q: segment %q is not allowed", n.Path, segment)
+		case i == 0 && hidden(segment):
+			return fmt.Errorf("context path %q: a name that begins with a dot is not deployed", n.Path)
 		case i == 0 && isReserved(segment):
 			return fmt.Errorf("context path %q: %s is reserved", n.Path, segment)
 		}
 	}
 	return nil
 }
+
+// hidden reports the name of a file that is no bundle's: editors, version
+// control and unpacking leave such files.
+func hidden(name string) bool { return strings.HasPrefix(name, ".") }
 
 // isReserved reports whether a name directly in an appBase is not a bundle's.
 func isReserved(name string) bool {
