@@ -143,6 +143,7 @@ aliases = ["a.example", "A.Example", "b c"]
 deploy_ignore = "("
 [hosts.valves.access_log]
 rotate = "weekly"
+pattern = "%h %y"
 exclude = ["health"]
 [valves.compression]
 level = 11
@@ -165,9 +166,10 @@ level = 11
 		`:16:38: hosts.0.aliases.2: "b c" is not a host name`,
 		`:17:1: hosts.0.deploy_ignore: error parsing regexp`,
 		`:19:1: hosts.0.valves.access_log.rotate: "weekly" is not one of daily, hourly, never`,
-		`:20:12: hosts.0.valves.access_log.exclude.0: "health" does not start with /`,
-		`:22:1: valves.compression.level: 11 is out of range`,
-		`:23:1: valves.custom.mine: no valve of this name`,
+		`:21:12: hosts.0.valves.access_log.exclude.0: "health" does not start with /`,
+		`:23:1: valves.compression.level: 11 is out of range`,
+		`:20:1: hosts.0.valves.access_log.pattern: pattern, column 4: unknown code %y`,
+		`:24:1: valves.custom.mine: no valve of this name`,
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("no %q in:\n%v", want, err)

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/serval-server/serval/internal/stricttoml"
+	"github.com/serval-server/serval/server/accesslog"
 )
 
 // validate checks what types cannot say, and reports everything.
@@ -197,6 +198,9 @@ func (l *loader) valves(at string, v *Valves) {
 
 func (l *loader) accessLog(at string, a *AccessLog) {
 	l.oneOf(at+"format", a.Format, "pattern", "json")
+	if _, err := accesslog.Parse(a.Pattern); err != nil {
+		l.bad(at+"pattern", "%v", err)
+	}
 	l.oneOf(at+"rotate", a.Rotate, "daily", "hourly", "never")
 	if strings.ContainsAny(a.Prefix+a.Suffix, `/\`) {
 		l.bad(at+"prefix", "prefix and suffix are parts of a file name: use directory for the folder")
