@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/serval-server/serval/deploy/archive"
+	"github.com/serval-server/serval/descriptor"
 )
 
 // Host is one virtual host: it keeps the applications of an appBase deployed
@@ -21,6 +22,7 @@ type Host struct {
 	opts   Options
 	ignore *regexp.Regexp
 	limits archive.Limits
+	parse  func(name string, data []byte, env func(string) (string, bool)) (*descriptor.ContextFile, descriptor.Diagnostics)
 	log    *slog.Logger
 
 	// table is what requests are looked up in, replaced as a whole.
@@ -63,6 +65,7 @@ func New(opts Options) (*Host, error) {
 	}
 	h := &Host{
 		opts: opts, ignore: ignore, log: opts.Logger.With("host", opts.Name),
+		parse: descriptor.ParseContext,
 		slots: make(chan struct{}, opts.Parallel),
 		seen:  map[Name]sight{}, apps: map[Name]*app{}, warned: map[string]struct{}{},
 	}

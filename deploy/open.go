@@ -78,7 +78,7 @@ func (h *Host) readContext(path string) (*descriptor.ContextFile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("context file: %w", err)
 	}
-	cf, diags := descriptor.ParseContext(path, data, h.opts.Env)
+	cf, diags := h.parse(path, data, h.opts.Env)
 	if err := diags.Err(); err != nil {
 		return nil, fmt.Errorf("context file: %w", err)
 	}
@@ -246,7 +246,7 @@ func (h *Host) embedded(fsys fs.FS, bundle string) (*descriptor.ContextFile, str
 		if err != nil {
 			return nil, name, fmt.Errorf("%s: %w", bundle, err)
 		}
-		cf, diags := descriptor.ParseContext(filepath.Join(bundle, name), data, h.opts.Env)
+		cf, diags := h.parse(filepath.Join(bundle, name), data, h.opts.Env)
 		if err := diags.Err(); err != nil {
 			return nil, name, err
 		}
