@@ -108,3 +108,25 @@ func sendError(w http.ResponseWriter, r *http.Request, status int, message strin
 	_ = servlet.SendError(w, r, status, message)
 }
 
+// DevelopmentParam is the context-param that puts an application into
+// development mode, where errors of its pages are shown with their source. The
+// init-param development of the servlet comes before it.
+const DevelopmentParam = "serval.development"
+
+// NewPages makes the servlet for *.gohtml pages of an application.
+func NewPages(c *servlet.Config) (http.Handler, error) {
+	cfg, err := pages.ParseParams(c.Params)
+	if err != nil {
+		return nil, fmt.Errorf("servlet %s: %w", c.Name, err)
+	}
+	if _, set := c.Params["development"]; !set {
+		cfg.Development = c.Context.InitParam(DevelopmentParam) == "true"
+	}
+	return pages.New(pages.Options{
+		FS:     c.Context.FS(),
+		Config: cfg,
+		Path: func(r *http.Request) string {
+			return target(r).Path
+		},
+	}), nil
+}

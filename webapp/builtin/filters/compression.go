@@ -118,6 +118,7 @@ type compressWriter struct {
 	coded  http.ResponseWriter // gzhttp's, which may still leave small answers alone
 	plain  http.ResponseWriter // the one below it
 	to     http.ResponseWriter // one of them, when it is decided
+	begun  bool                // to has the status
 	status int                 // 0 until WriteHeader
 }
 
@@ -132,33 +133,50 @@ func (w *compressWriter) Header() http.Header { return w.plain.Header() }
 // Unwrap is for http.ResponseController, for deadlines and the like.
 func (w *compressWriter) Unwrap() http.ResponseWriter { return w.plain }
 
-// decide chooses the way. first is the beginning of the body, for the type of
-// an answer that does not say its own.
-func (w *compressWriter) decide(status int, first []byte) http.ResponseWriter {
+// decide chooses the way, as soon as the type is known: from the header, or
+// from the first bytes of the body as net/http would.
+func (w *compressWriter) decide(first []byte) {
 	if w.to != nil {
-		return w.to
+		return
 	}
 	h := w.Header()
 	if _, has := h["Content-Type"]; !has && len(first) > 0 {
-		h.Set("Content-Type", http.DetectContentType(first)) // as net/http would
+		h.Set("Content-Type", http.DetectContentType(first))
 	}
-	w.to = w.plain
+	status := w.status
+	if status == 0 {
+		status = http.StatusOK
+	}
 	if w.rules.worthwhile(h, status) {
 		w.to = w.coded
-	} else if status != http.StatusNotModified {
+		if count(h["Vary"], acceptEncoding) > 1 {
+			dropVary(h)
+		}
+		return
+	}
+	w.to = w.plain
+	if status != http.StatusNotModified {
 		dropVary(h)
 	}
-	if w.status != 0 {
-		w.to.WriteHeader(w.status)
-	}
-	return w.to
+	w.begin()
 }
 
-// dropVary takes back one Accept-Encoding that gzhttp has put into Vary, since
-// this answer would be the same with another.
+// begin hands the status on. gzhttp's writer gets it late, with the first byte,
+// so that the way can still change.
+func (w *compressWriter) begin() {
+	if !w.begun && w.status != 0 {
+		w.to.WriteHeader(w.status)
+	}
+	w.begun = true
+}
+
+const acceptEncoding = "Accept-Encoding"
+
+// dropVary takes back the Accept-Encoding that gzhttp has put into Vary: this
+// answer would be the same with another, or has said so itself.
 func dropVary(h http.Header) {
 	values := h["Vary"]
-	if i := slices.Index(values, "Accept-Encoding"); i >= 0 {
+	if i := slices.Index(values, acceptEncoding); i >= 0 {
 		if values = slices.Delete(slices.Clone(values), i, i+1); len(values) == 0 {
 			h.Del("Vary")
 		} else {
@@ -167,50 +185,56 @@ func dropVary(h http.Header) {
 	}
 }
 
-// WriteHeader waits for the first byte, which may tell the type.
+func count(values []string, value string) (n int) {
+	for _, v := range values {
+		if v == value {
+			n++
+		}
+	}
+	return n
+}
+
+// WriteHeader waits for the first byte if that has to tell the type.
 func (w *compressWriter) WriteHeader(status int) {
 	switch {
 	case status < 200 && status != http.StatusSwitchingProtocols:
 		w.plain.WriteHeader(status)
 	case w.status == 0 && w.to == nil:
 		w.status = status
-		if _, has := w.Header()["Content-Type"]; has || status == http.StatusNoContent || status == http.StatusNotModified {
-			w.decide(status, nil)
+		if _, has := w.Header()["Content-Type"]; has || status < 200 || status == http.StatusNoContent || status == http.StatusNotModified {
+			w.decide(nil)
 		}
 	}
 }
 
 func (w *compressWriter) Write(b []byte) (int, error) {
-	return w.decide(w.code(), b).Write(b)
-}
-
-func (w *compressWriter) code() int {
-	if w.status == 0 {
-		return http.StatusOK
-	}
-	return w.status
+	w.decide(b)
+	w.begin()
+	return w.to.Write(b)
 }
 
 // ReadFrom hands a file on whole if it is not to be compressed.
 func (w *compressWriter) ReadFrom(r io.Reader) (int64, error) {
 	if _, has := w.Header()["Content-Type"]; has {
-		return io.Copy(w.decide(w.code(), nil), r)
+		w.decide(nil)
 	}
-	return io.Copy(onlyWriter{w}, r)
+	if w.to == nil || w.to == w.coded {
+		return io.Copy(onlyWriter{w}, r)
+	}
+	w.begin()
+	return io.Copy(w.to, r)
 }
 
 // onlyWriter hides ReadFrom from io.Copy.
 type onlyWriter struct{ io.Writer }
 
-// FlushError sends what there is. If that is only the header, the answer is a
-// stream that somebody waits for, and is sent as it is.
+// FlushError sends what there is. If that is only the header, somebody waits
+// for a stream, and it is sent as it is.
 func (w *compressWriter) FlushError() error {
-	if w.to == nil {
+	if !w.begun && w.to != w.plain {
 		w.to = w.plain
 		dropVary(w.Header())
-		if w.status != 0 {
-			w.plain.WriteHeader(w.status)
-		}
+		w.begin()
 	}
 	return http.NewResponseController(w.to).Flush()
 }
@@ -224,7 +248,6 @@ func (w *compressWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 
 // end sends a header that no body has followed.
 func (w *compressWriter) end() {
-	if w.to == nil {
-		w.decide(w.code(), nil)
-	}
+	w.decide(nil)
+	w.begin()
 }
