@@ -71,7 +71,8 @@ type Launch struct {
 	// errors to be shown in the browser.
 	Development bool
 	// Previous is the generation that this one will replace, nil for the
-	// first. Its sessions are to be carried on with.
+	// first. Its sessions are to be carried on with. It must not be kept: each
+	// generation would hold on to all before it.
 	Previous Application
 	// Logger carries the application's name.
 	Logger *slog.Logger

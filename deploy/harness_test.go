@@ -73,10 +73,12 @@ func (w *world) make(_ context.Context, l Launch) (Application, Traits, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, Traits{}, err
 	}
-	a := &fakeApp{world: w, launch: l, text: strings.TrimSpace(string(text)), sessions: &sync.Map{}}
+	sessions := &sync.Map{}
 	if l.Previous != nil {
-		a.sessions = l.Previous.(*fakeApp).sessions
+		sessions = l.Previous.(*fakeApp).sessions
+		l.Previous = nil // or each generation would hold on to all before it
 	}
+	a := &fakeApp{world: w, launch: l, text: strings.TrimSpace(string(text)), sessions: sessions}
 	traits := Traits{Watched: []string{"watched"}}
 	if b, err := fs.ReadFile(l.FS, "reloadable"); err == nil {
 		yes := strings.TrimSpace(string(b)) == "true"

@@ -65,9 +65,10 @@ type Options struct {
 
 	// New makes the applications. It must not be nil.
 	New Factory
-	// ErrorPage answers a request that no application can answer, with a
-	// status and a message; a plain text page if nil.
-	ErrorPage func(w http.ResponseWriter, r *http.Request, status int, message string)
+	// ErrorReport answers a request that no application can answer: status
+	// and message are for the client, cause (or nil) is for whoever may see
+	// more. A plain text page if nil.
+	ErrorReport func(w http.ResponseWriter, r *http.Request, status int, message string, cause error)
 	// Env resolves ${name} placeholders in context files, nil resolves none.
 	Env func(name string) (string, bool)
 	// Now is the clock, time.Now if nil.
@@ -98,8 +99,8 @@ func (o Options) withDefaults() (Options, *regexp.Regexp, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.ErrorPage == nil {
-		o.ErrorPage = func(w http.ResponseWriter, _ *http.Request, status int, message string) {
+	if o.ErrorReport == nil {
+		o.ErrorReport = func(w http.ResponseWriter, _ *http.Request, status int, message string, _ error) {
 			http.Error(w, message, status)
 		}
 	}

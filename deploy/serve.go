@@ -3,57 +3,41 @@ package deploy
 import (
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
+	"github.com/serval-server/serval/webapp/mapper"
 	"github.com/serval-server/serval/webapp/servlet/urlpath"
 )
 
-// table is where requests are looked up: for each context path its versions,
-// the newest first. It is never changed once it is published.
-type table struct {
-	routes map[ContextPath][]*app
-}
+// table is where requests are looked up: an application by its context path
+// and version.
+type table = mapper.Host[*app]
 
 // publishLocked makes the applications as they are now known to requests.
 func (h *Host) publishLocked() {
-	t := &table{routes: make(map[ContextPath][]*app, len(h.apps))}
+	entries := make([]mapper.Entry[*app], 0, len(h.apps))
 	for _, a := range h.apps {
-		t.routes[a.name.Path] = append(t.routes[a.name.Path], a)
+		entries = append(entries, mapper.Entry[*app]{Path: string(a.name.Path), Version: string(a.name.Version), App: a})
 	}
-	for _, versions := range t.routes {
-		slices.SortFunc(versions, func(a, b *app) int { return compareNames(b.name, a.name) })
+	t, err := mapper.NewHost(entries)
+	if err != nil { // impossible: every name has been checked, and is there once
+		h.log.Error("the applications cannot be mapped", "error", err)
+		return
 	}
 	h.table.Store(t)
-}
-
-// find returns the versions of the longest context path that path lies at or
-// below, nil if there is none.
-func (t *table) find(path string) []*app {
-	for {
-		path = strings.TrimSuffix(path, "/")
-		if versions := t.routes[ContextPath(path)]; versions != nil {
-			return versions
-		}
-		i := strings.LastIndexByte(path, '/')
-		if i < 0 {
-			return nil
-		}
-		path = path[:i]
-	}
 }
 
 // ServeHTTP passes a request to the context that its path belongs to.
 func (h *Host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path, err := cleanPath(r)
 	if err != nil {
-		h.opts.ErrorPage(w, r, http.StatusBadRequest, err.Error())
+		h.opts.ErrorReport(w, r, http.StatusBadRequest, err.Error(), nil)
 		return
 	}
-	versions := h.table.Load().find(path)
+	versions := h.table.Load().Versions(path)
 	if len(versions) == 0 {
-		h.opts.ErrorPage(w, r, http.StatusNotFound, "no application is deployed at this path")
+		h.opts.ErrorReport(w, r, http.StatusNotFound, "no application is deployed at this path", nil)
 		return
 	}
 	a := pick(versions, r)
@@ -84,12 +68,13 @@ func cleanPath(r *http.Request) (string, error) {
 
 // pick chooses the version for a request: the newest that knows its session,
 // else the newest that serves, else the newest.
-func pick(versions []*app, r *http.Request) *app {
+func pick(versions []mapper.Entry[*app], r *http.Request) *app {
 	if len(versions) == 1 {
-		return versions[0]
+		return versions[0].App
 	}
 	var serving *app
-	for _, a := range versions {
+	for _, v := range versions {
+		a := v.App
 		g := a.enter()
 		if g == nil {
 			continue
@@ -104,7 +89,7 @@ func pick(versions []*app, r *http.Request) *app {
 		}
 	}
 	if serving == nil {
-		serving = versions[0]
+		serving = versions[0].App
 	}
 	return serving
 }
@@ -140,7 +125,7 @@ func (h *Host) await(w http.ResponseWriter, r *http.Request, a *app) *generation
 			return nil
 		case <-timeout.C:
 			w.Header().Set("Retry-After", "5")
-			h.opts.ErrorPage(w, r, http.StatusServiceUnavailable, fmt.Sprintf("The application %s is starting.", a.name.Display()))
+			h.opts.ErrorReport(w, r, http.StatusServiceUnavailable, fmt.Sprintf("The application %s is starting.", a.name.Display()), nil)
 			return nil
 		}
 	}
@@ -154,7 +139,7 @@ func (h *Host) refuse(w http.ResponseWriter, r *http.Request, a *app, st *status
 		writeFailure(w, r, a.name, st)
 		return
 	}
-	h.opts.ErrorPage(w, r, http.StatusNotFound, fmt.Sprintf("The application %s is not available.", a.name.Display()))
+	h.opts.ErrorReport(w, r, http.StatusNotFound, fmt.Sprintf("The application %s is not available.", a.name.Display()), st.err)
 }
 
 // showFailure shows the person at a browser why the latest change is not in
