@@ -34,7 +34,8 @@ type Replication struct {
 	NonSerializable string
 	Pos             Pos // zero if the application has no replication-config
 
-	declared declared
+	declared                 declared
+	intervalPos, snapshotPos Pos
 }
 
 // ReplicationTrigger says what makes an attribute dirty.
@@ -91,6 +92,8 @@ type JBoss struct {
 	// MaxActiveSessions is nil or negative for no limit.
 	MaxActiveSessions *int
 	Passivation       Passivation
+
+	maxActivePos Pos
 }
 
 // Passivation is passivation-config. Idle times are nil or negative when off.
