@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -37,6 +38,11 @@ type Config struct {
 	// that opened it, by the goroutine that reads: it must not block. Nil
 	// refuses streams.
 	Accept func(*Stream, Msg)
+	// Pump says that no goroutine runs Run: whoever waits for the peer
+	// reads, and handles what comes, until it has what it waits for.
+	Pump bool
+	// NextID, if set, gives the numbers of streams that this side opens.
+	NextID func() uint32
 	// Control is called for the frames of stream 0 except Ping and Pong, by
 	// the goroutine that reads. Nil refuses them.
 	Control func(Msg) error
@@ -101,28 +107,96 @@ func (c *Conn) Err() error {
 func (c *Conn) Heard() time.Time { return time.Unix(0, c.heard.Load()) }
 
 // Open begins a stream with a frame; the payload is m's.
-func (c *Conn) Open(t Type, f Flags, m Frame) (*Stream, error) {
+func (c *Conn) Open(t Type, f Flags, m Frame) (*Stream, error) { return c.OpenWith(t, f, m, nil) }
+
+// OpenWith is Open, and calls ready with the stream before the frame is sent, so
+// before anything can arrive for it.
+func (c *Conn) OpenWith(t Type, f Flags, m Frame, ready func(*Stream)) (*Stream, error) {
 	s := newStream(c)
 	c.mu.Lock()
 	if c.err != nil {
 		defer c.mu.Unlock()
 		return nil, c.err
 	}
-	for c.streams[c.next] != nil || c.next == 0 {
-		c.next += 2 // wrapped round onto one that is still open
-	}
-	s.id = c.next
-	c.next += 2
-	if c.next < 2 {
-		c.next += 2
-	}
+	s.id = c.nextLocked()
 	c.streams[s.id] = s
 	c.mu.Unlock()
+	if ready != nil {
+		ready(s)
+	}
 	if err := s.Send(t, f, m); err != nil {
 		s.Close()
 		return nil, err
 	}
 	return s, nil
+}
+
+// Owner is what SetOwner has attached to an open stream, nil if there is no such
+// stream.
+func (c *Conn) Owner(stream uint32) any {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.streams[stream]; s != nil {
+		return s.owner
+	}
+	return nil
+}
+
+// nextLocked is the number of the next stream that this side opens.
+func (c *Conn) nextLocked() uint32 {
+	if c.cfg.NextID != nil {
+		return c.cfg.NextID()
+	}
+	for c.streams[c.next] != nil || c.next == 0 {
+		c.next += 2 // wrapped round onto one that is still open
+	}
+	id := c.next
+	c.next += 2
+	return id
+}
+
+// Wait waits for a token in ready, for ctx, or for the end of the connection.
+func (c *Conn) Wait(ctx context.Context, ready <-chan struct{}) error {
+	if c.cfg.Pump {
+		return c.pump(ctx, ready)
+	}
+	select {
+	case <-ready:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-c.done:
+		return c.Err()
+	}
+}
+
+func (c *Conn) pump(ctx context.Context, ready <-chan struct{}) error {
+	for {
+		select {
+		case <-ready:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		default:
+		}
+		if err := c.Step(); err != nil {
+			return err
+		}
+	}
+}
+
+// Step reads one frame and handles it. It is what Run does again and again.
+func (c *Conn) Step() error {
+	h, m, err := c.Read(MaxPayload)
+	if err == nil {
+		c.heard.Store(time.Now().UnixNano())
+		err = c.route(h, m)
+	}
+	if err != nil {
+		c.Close(err)
+		return c.Err()
+	}
+	return nil
 }
 
 // SendControl sends a frame of stream 0.
@@ -209,14 +283,8 @@ func unexpected(err error) error {
 // error of a peer that closed the connection between two frames is io.EOF.
 func (c *Conn) Run() error {
 	for {
-		h, m, err := c.Read(MaxPayload)
-		if err == nil {
-			c.heard.Store(time.Now().UnixNano())
-			err = c.route(h, m)
-		}
-		if err != nil {
-			c.Close(err)
-			return c.Err()
+		if err := c.Step(); err != nil {
+			return err
 		}
 	}
 }

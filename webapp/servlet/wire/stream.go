@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 )
@@ -18,6 +19,7 @@ type Stream struct {
 	c      *Conn
 	id     uint32
 	theirs bool // opened by the peer
+	owner  any  // guarded by c.mu; see SetOwner
 
 	// Set by Handle, called by the goroutine that reads.
 	onCancel func()
@@ -31,6 +33,7 @@ type Stream struct {
 	credit int           // guarded by mu; body bytes that may be sent
 	room   int           // guarded by mu; body bytes that may be received
 	owed   int           // guarded by mu; consumed, but not yet granted
+	asked  bool          // guarded by mu; the peer wants the body that this side sends
 	err    error         // guarded by mu
 	ready  chan struct{} // one token: queue or err has changed
 	grant  chan struct{} // one token: credit or err has changed
@@ -45,6 +48,13 @@ func newStream(c *Conn) *Stream {
 
 // ID is the stream's number.
 func (s *Stream) ID() uint32 { return s.id }
+
+// SetOwner attaches a value to the stream, for Conn.Owner.
+func (s *Stream) SetOwner(v any) {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	s.owner = v
+}
 
 // Conn is the connection that the stream is a part of.
 func (s *Stream) Conn() *Conn { return s.c }
@@ -100,10 +110,8 @@ func (s *Stream) reserve(ctx context.Context, want int) (int, error) {
 			return n, nil
 		}
 		s.mu.Unlock()
-		select {
-		case <-s.grant:
-		case <-ctx.Done():
-			return 0, context.Cause(ctx)
+		if err := s.c.Wait(ctx, s.grant); err != nil {
+			return 0, err
 		}
 	}
 }
@@ -144,6 +152,22 @@ func (s *Stream) Consumed(n int) error {
 	return s.Send(TypeWindow, 0, f.Set(appendUint(f.Bytes(), uint64(owed))))
 }
 
+// Ask tells the peer that the body which it has to send is wanted now. It is a
+// Window of 0 bytes: who sends a request's body does not read it from the client
+// before somebody wants it (RFC 9110 §10.1.1, Expect: 100-continue).
+func (s *Stream) Ask() error {
+	f := NewFrame()
+	return s.Send(TypeWindow, 0, f.Set(appendUint(f.Bytes(), 0)))
+}
+
+// Asked reports whether the peer has asked for the body. When it does, Ready
+// gets a token.
+func (s *Stream) Asked() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked
+}
+
 // Cancel tells the peer that its answer is no longer wanted. It never waits.
 func (s *Stream) Cancel() {
 	f := NewFrame()
@@ -159,10 +183,8 @@ func (s *Stream) Recv(ctx context.Context) (Msg, error) {
 		if m, ok, err := s.TryRecv(); ok || err != nil {
 			return m, err
 		}
-		select {
-		case <-s.ready:
-		case <-ctx.Done():
-			return Msg{}, context.Cause(ctx)
+		if err := s.c.Wait(ctx, s.ready); err != nil && !errors.Is(err, ErrClosed) {
+			return Msg{}, err
 		}
 	}
 }
@@ -292,6 +314,11 @@ func (s *Stream) receiveWindow(m Msg) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if n == 0 {
+		s.asked = true
+		signal(s.ready)
+		return nil
+	}
 	if n > uint64(s.c.cfg.Window) || s.credit+int(n) > s.c.cfg.Window {
 		return fmt.Errorf("wire: stream %d was granted more than its window", s.id)
 	}

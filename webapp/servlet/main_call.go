@@ -1,0 +1,424 @@
+package servlet
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"time"
+
+	"github.com/serval-server/serval/webapp/servlet/wire"
+)
+
+// call is one stream that the server has opened: mostly a pass of a request.
+type call struct {
+	w      *worker
+	s      *wire.Stream
+	msg    wire.Msg
+	scope  *scope
+	ctx    callContext
+	cancel context.CancelCauseFunc
+	pass   Pass
+	invoke wire.Invoke
+	url    url.URL
+	req    http.Request
+	body   body
+	res    response
+	owned  *hijacked // keeps the stream after the handler has returned
+}
+
+// callContext is the context.Context under a request's Pass. It leads back to
+// the call.
+type callContext struct {
+	context.Context
+	c *call
+}
+
+type callKey struct{}
+
+// Value implements context.Context.
+func (x *callContext) Value(key any) any {
+	if key == (callKey{}) {
+		return x.c
+	}
+	return x.Context.Value(key)
+}
+
+// callOf is the call that a request is a pass of.
+func callOf(r *http.Request) *call {
+	c, _ := r.Context().Value(callKey{}).(*call)
+	return c
+}
+
+var errCanceled = fmt.Errorf("the client or the server has given the request up: %w", context.Canceled)
+
+// newCall is called by the goroutine that reads.
+func newCall(w *worker, s *wire.Stream, m wire.Msg) *call {
+	c := &call{w: w, s: s, msg: m}
+	s.Handle(func() {
+		c.cancel(errCanceled)
+	}, w.reply, func(err error) {
+		c.cancel(err)
+	})
+	c.ctx.Context, c.cancel = context.WithCancelCause(context.Background())
+	return c
+}
+
+// serve answers an Invoke.
+func (c *call) serve() {
+	defer c.close()
+	m := &c.invoke
+	if err := m.Decode(c.msg.Payload); err != nil {
+		c.answer(err)
+		return
+	}
+	h := c.w.segment(m.Segment)
+	if h == nil {
+		c.answer(fmt.Errorf("segment %d was not initialised", m.Segment))
+		return
+	}
+	outer := c.w.scopeOf(m.Scope)
+	r := c.request(m, outer, c.msg.Flags&wire.FlagEnd != 0)
+	c.res.init(c)
+	c.run(h, r)
+	c.body.close()
+	c.res.finish()
+}
+
+// run calls the handler and turns a panic into a failure.
+func (c *call) run(h http.Handler, r *http.Request) {
+	defer func() {
+		p := recover()
+		if p == nil {
+			return
+		}
+		err, ok := p.(error)
+		if !ok {
+			err = fmt.Errorf("panic: %v", p)
+		}
+		f := FailureOf(err)
+		if f.Kind == wire.FailError {
+			f.Kind = wire.FailPanic
+			c.w.context.cfg.Logger.Error("handler panicked", "path", c.url.Path, "error", err, "stack", string(debug.Stack()))
+		}
+		c.res.fail(f)
+	}()
+	h.ServeHTTP(&c.res, r)
+}
+
+func (c *call) close() {
+	if c.ctx.Context.Err() == nil {
+		c.cancel(context.Canceled)
+	}
+	if c.owned != nil {
+		c.owned.wait()
+	}
+	if c.scope != nil {
+		c.scope.leave(c)
+	}
+	c.s.Close()
+	c.msg.Free()
+}
+
+// answer ends a stream that has no response of its own.
+func (c *call) answer(err error) {
+	var r wire.Response
+	if err != nil {
+		r.Failure = FailureOf(err)
+	}
+	_ = c.s.Send(wire.TypeEnd, wire.FlagEnd, frameOf(&r)) // the connection's end is noticed elsewhere
+}
+
+// request makes the http.Request of an Invoke, within the scope of outer if that
+// is not nil.
+func (c *call) request(m *wire.Invoke, outer *outerScope, ended bool) *http.Request {
+	in := &m.Request
+	c.url = url.URL{Path: in.Path, RawPath: in.RawPath, RawQuery: in.Query, ForceQuery: in.ForceQuery}
+	r := &c.req
+	*r = http.Request{
+		Method: in.Method, URL: &c.url, Proto: protoOf(in.Major, in.Minor), ProtoMajor: int(in.Major), ProtoMinor: int(in.Minor),
+		Header: in.Header, Host: in.Host, RemoteAddr: in.RemoteAddr, RequestURI: in.URI, ContentLength: in.ContentLength,
+	}
+	if in.TLS != nil {
+		r.TLS = tlsOf(in.TLS)
+	}
+	c.body.init(c, m.Body, ended)
+	r.Body = http.NoBody
+	if len(m.Body) > 0 || !ended {
+		r.Body = &c.body
+		if in.ContentLength < 0 {
+			r.TransferEncoding = []string{"chunked"}
+		}
+	}
+	if len(in.Trailers) > 0 {
+		r.Trailer = make(http.Header, len(in.Trailers))
+		for _, t := range in.Trailers {
+			r.Trailer[http.CanonicalHeaderKey(t)] = nil
+		}
+	}
+	c.ctx.c = c
+	c.enter(outer)
+	for _, a := range m.Attributes {
+		c.scope.x.SetAttribute(a.Name, decodeAttribute(a.Name, a.Value))
+	}
+	p := &c.pass
+	p.Type = DispatcherType(m.Dispatcher)
+	p.RequestURI, p.Query = m.Paths.RequestURI, m.Paths.Query
+	p.ServletPath, p.PathInfo = m.Paths.ServletPath, m.Paths.PathInfo
+	p.Mapping = Mapping{Match: MappingMatch(m.Paths.Match), Value: m.Paths.Value, Pattern: m.Paths.Pattern, Servlet: m.Paths.Servlet}
+	p.Context, p.Exchange = &c.ctx, &c.scope.x
+	if m.Deadline > 0 {
+		c.ctx.Context = deadlineContext{c.ctx.Context, time.Now().Add(m.Deadline)}
+	}
+	if outer != nil && outer.request != nil {
+		inherit(r, outer.request)
+		p.Context = &nestedContext{Context: &c.ctx, outer: outer.request.Context()}
+	}
+	return r.WithContext(p)
+}
+
+// inherit gives a nested pass the form that the outer one has parsed.
+func inherit(r, outer *http.Request) {
+	if r.Body == http.NoBody {
+		r.Form, r.PostForm, r.MultipartForm = outer.Form, outer.PostForm, outer.MultipartForm
+		if r.URL.RawQuery != outer.URL.RawQuery {
+			r.Form = nil // with the query of the dispatcher's path
+		}
+	}
+}
+
+// deadlineContext tells of the deadline, which the server keeps.
+type deadlineContext struct {
+	context.Context
+	at time.Time
+}
+
+func (d deadlineContext) Deadline() (time.Time, bool) { return d.at, true }
+
+// nestedContext is that of a nested pass: cancelled with its own stream, with
+// the values that the outer pass's filters have put in theirs.
+type nestedContext struct {
+	context.Context
+	outer context.Context
+}
+
+func (n *nestedContext) Value(key any) any {
+	if v := n.Context.Value(key); v != nil {
+		return v
+	}
+	return n.outer.Value(key)
+}
+
+func protoOf(major, minor uint8) string {
+	switch {
+	case major == 1 && minor == 1:
+		return "HTTP/1.1"
+	case major == 2:
+		return "HTTP/2.0"
+	case major == 3:
+		return "HTTP/3.0"
+	}
+	return fmt.Sprintf("HTTP/%d.%d", major, minor)
+}
+
+func tlsOf(t *wire.TLS) *tls.ConnectionState {
+	s := &tls.ConnectionState{
+		Version: t.Version, CipherSuite: t.Cipher, ServerName: t.ServerName, NegotiatedProtocol: t.Protocol, HandshakeComplete: true,
+	}
+	for _, der := range t.Certificates {
+		c, err := x509.ParseCertificate(append([]byte(nil), der...))
+		if err != nil {
+			break // the server has verified it; a chain that cannot be read is no chain
+		}
+		s.PeerCertificates = append(s.PeerCertificates, c)
+	}
+	return s
+}
+
+// serveOther answers the streams that are not requests.
+func (c *call) serveOther() {
+	defer c.close()
+	defer func() {
+		if p := recover(); p != nil {
+			c.answer(fmt.Errorf("panic: %v", p))
+		}
+	}()
+	switch c.msg.Type {
+	case wire.TypeInit:
+		var m wire.Init
+		err := m.Decode(c.msg.Payload)
+		if err == nil {
+			err = c.w.init(&m)
+		}
+		c.answer(err)
+	case wire.TypeEvent:
+		c.serveEvent()
+	default:
+		c.answer(fmt.Errorf("unknown stream %s", c.msg.Type))
+	}
+}
+
+func (c *call) serveEvent() {
+	var m wire.Event
+	if err := m.Decode(c.msg.Payload); err != nil {
+		c.answer(err)
+		return
+	}
+	e := Event{
+		Kind: EventKind(m.Kind), Cause: Cause(m.Cause), Local: m.Local, OldID: m.OldID, Deadline: m.Deadline,
+		Status: Status{
+			LocallyUsed: m.Status&wire.StatusUsed != 0, LocallyOwned: m.Status&wire.StatusOwned != 0, Replicated: m.Status&wire.StatusReplicated != 0,
+		},
+	}
+	if m.Request != nil {
+		e.Request = c.request(m.Request, nil, true)
+		if e.Kind == RequestInitialized {
+			c.serveRequestScope(e)
+			return
+		}
+	} else {
+		c.enter(nil)
+	}
+	if m.HasSession {
+		c.scope.adopt(&m.Session)
+		e.Session = c.scope.session
+		if e.Kind == SessionDestroyed {
+			defer c.w.locals.drop(m.Session.ID)
+		}
+	}
+	c.answer(c.w.inst.Notify(e))
+}
+
+// serveRequestScope tells of a request's beginning, waits for its end, and tells
+// of that. In between, its passes share what the listeners have set.
+func (c *call) serveRequestScope(e Event) {
+	c.w.scopes.Store(c.s.ID(), &outerScope{scope: c.scope, request: e.Request, event: true})
+	defer c.w.scopes.Delete(c.s.ID())
+	if err := c.w.inst.Notify(e); err != nil {
+		c.answer(err)
+		return
+	}
+	_ = c.s.Send(wire.TypeResponse, 0, frameOf(&wire.Response{}))
+	m, err := c.s.Recv(context.Background())
+	if err != nil {
+		return
+	}
+	m.Free()
+	e.Kind = RequestDestroyed
+	c.answer(c.w.inst.Notify(e))
+}
+
+// body is a request's body: what came with the Invoke, then Data frames.
+type body struct {
+	c      *call
+	rest   []byte
+	msg    wire.Msg // rest is a part of it, if it is not the Invoke's
+	asked  bool
+	ended  bool
+	closed bool
+	err    error
+	n      int // bytes of msg
+}
+
+func (b *body) init(c *call, inline []byte, ended bool) {
+	b.c, b.rest, b.ended = c, inline, ended
+}
+
+// Read implements io.Reader. Like that of net/http, it is not safe for use by
+// several goroutines at once.
+func (b *body) Read(p []byte) (int, error) {
+	for {
+		switch {
+		case b.closed:
+			return 0, http.ErrBodyReadAfterClose
+		case len(b.rest) > 0:
+			n := copy(p, b.rest)
+			b.rest = b.rest[n:]
+			return n, nil
+		case b.err != nil:
+			return 0, b.err
+		case b.ended:
+			b.err = io.EOF
+			return 0, io.EOF
+		case len(p) == 0:
+			return 0, nil
+		}
+		b.next()
+	}
+}
+
+// next waits for the next piece.
+func (b *body) next() {
+	s := b.c.s
+	b.done()
+	if !b.asked {
+		b.asked = true
+		if b.err = s.Ask(); b.err != nil {
+			return
+		}
+	}
+	m, err := s.Recv(&b.c.ctx)
+	if err != nil {
+		b.err = err
+		return
+	}
+	b.ended = m.End()
+	if m.Type == wire.TypeData {
+		b.msg, b.rest, b.n = m, m.Payload, len(m.Payload)
+		return
+	}
+	defer m.Free()
+	var r wire.Response
+	if m.Type != wire.TypeEnd || r.Decode(m.Payload) != nil {
+		b.err = fmt.Errorf("unexpected %s in a request's body", m.Type)
+		return
+	}
+	if r.Failure != nil {
+		b.err = bodyError(r.Failure)
+		return
+	}
+	for k, v := range r.Trailer {
+		if b.c.req.Trailer == nil {
+			b.c.req.Trailer = make(http.Header)
+		}
+		b.c.req.Trailer[k] = v
+	}
+}
+
+func bodyError(f *wire.Failure) error {
+	if f.Status == http.StatusRequestEntityTooLarge {
+		return &http.MaxBytesError{}
+	}
+	if f.Kind == wire.FailAbort {
+		return io.ErrUnexpectedEOF
+	}
+	return errors.New(f.Message)
+}
+
+// done gives the present piece back.
+func (b *body) done() {
+	if b.n > 0 {
+		_ = b.c.s.Consumed(b.n)
+		b.msg.Free()
+		b.n = 0
+	}
+}
+
+// Close implements io.Closer.
+func (b *body) Close() error {
+	b.close()
+	return nil
+}
+
+func (b *body) close() {
+	if !b.closed {
+		b.closed = true
+		b.rest = nil
+		b.done()
+	}
+}
