@@ -26,6 +26,7 @@ func (c *Runtime) fromParams(r *reader, params []Param) {
 	}
 	fillIn(&c.Kind, from.Kind)
 	fillIn(&c.App, from.App)
+	fillIn(&c.Build, from.Build)
 	c.fill(&from)
 }
 

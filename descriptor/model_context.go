@@ -124,6 +124,8 @@ const (
 type Runtime struct {
 	Kind RuntimeKind // "" is auto
 	App  string      // the linked application's name; "" is none
+	// Build is what WEB-INF/src is built to: "native" (or "") or "wasm".
+	Build string
 	// Memory limits a worker's memory in bytes; 0 is the server's default.
 	Memory int64
 	// MaxRequests is how many requests may be open at once; 0 is the server's default.

@@ -151,6 +151,7 @@ var runtimeKeys = map[string]func(*reader, *Runtime, value){
 		c.Kind = enum(r, v, RuntimeAuto, RuntimeLinked, RuntimeWorker)
 	},
 	"app":    func(r *reader, c *Runtime, v value) { c.App = r.token(v) },
+	"build":  func(r *reader, c *Runtime, v value) { c.Build = enum(r, v, "native", "wasm") },
 	"memory": func(r *reader, c *Runtime, v value) { r.sizeInto(&c.Memory, v, 1<<20) },
 	"max-requests": func(r *reader, c *Runtime, v value) {
 		if n := r.int32(v, 1); n != nil {

@@ -87,6 +87,8 @@ type RuntimeSettings struct {
 	Kind string
 	// App names the linked App; "" is the context's name.
 	App string
+	// Build is what Go source is built to: "native" (or "") or "wasm".
+	Build string
 	// Memory is the most that a worker may use, in bytes; 0: no limit.
 	Memory int64
 	// MaxRequests is how many requests may be inside the program at once;

@@ -1,0 +1,5 @@
+module example.com/shop
+
+go 1.26.0
+
+require github.com/serval-server/serval v0.0.0
