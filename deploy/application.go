@@ -64,6 +64,8 @@ type Launch struct {
 	// Context is the context file from the xmlBase, which takes the place of
 	// META-INF/context.xml, or nil if there is none.
 	Context *descriptor.ContextFile
+	// ContextDefaults are the default context files, the first counts most.
+	ContextDefaults []*descriptor.ContextFile
 	// WorkDir is the application's own scratch folder. It exists, and it is
 	// the same for each generation.
 	WorkDir string

@@ -3,6 +3,7 @@ package deploy
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -385,6 +386,37 @@ func TestUnpackPrecedence(t *testing.T) {
 				h.wantText("/app/", "war")
 				if got, want := h.has("webapps/app"), host && context != "false"; got != want {
 					t.Errorf("host %v, context %q, external %v: unpacked %v, want %v", host, context, external, got, want)
+				}
+			}
+		}
+	}
+}
+
+// TestCopyPrecedence: a context file is copied if host, context or defaults ask
+// for it; the context counts more than the defaults.
+func TestCopyPrecedence(t *testing.T) {
+	for _, host := range []bool{true, false} {
+		for _, context := range []string{"", "true", "false"} {
+			for _, defaults := range []string{"", "true", "false"} {
+				h := newTestHost(t, func(o *Options) {
+					o.CopyXML = host
+					o.ContextDefaults = []string{filepath.Join(o.AppBase, "../none.xml"), filepath.Join(o.AppBase, "../context.xml")}
+				})
+				attr := func(value string) string {
+					if value == "" {
+						return "<Context/>"
+					}
+					return fmt.Sprintf(`<Context copyXML="%s"/>`, value)
+				}
+				if defaults != "" {
+					h.write("context.xml", attr(defaults))
+				}
+				h.zip("webapps/app.war", "war", "META-INF/context.xml", attr(context))
+				h.start()
+				h.wantText("/app/", "war")
+				want := host || context == "true" || context == "" && defaults == "true"
+				if got := h.has("conf/app.xml"); got != want {
+					t.Errorf("host %v, context %q, defaults %q: copied %v, want %v", host, context, defaults, got, want)
 				}
 			}
 		}

@@ -85,14 +85,14 @@ func (h *Host) start(ctx context.Context, a *app, src *sources, old *generation,
 		return &opened{}, nil, err
 	}
 	o, err := h.open(ctx, a, src, unpack)
-	a.watch = newWatch(o.dir, h.opts.GlobalFiles)
+	a.watch = newWatch(o.dir, h.global)
 	if err != nil {
 		return o, nil, err
 	}
 	next := newGeneration(a.generations + 1)
 	next.bundle, next.path = o.closer, o.bundle
 	launch := Launch{
-		Name: a.name, Host: h.opts.Name, FS: o.fsys, Dir: o.dir, Bundle: o.bundle, Context: o.context,
+		Name: a.name, Host: h.opts.Name, FS: o.fsys, Dir: o.dir, Bundle: o.bundle, Context: o.context, ContextDefaults: o.defaults,
 		WorkDir: h.workDir(a.name), Development: h.opts.Development, Logger: a.log,
 	}
 	if old != nil {
@@ -128,7 +128,7 @@ func (h *Host) failed(a *app, src sources, o *opened, err error) {
 	} else {
 		h.dropReplaced(o.replaced)
 	}
-	a.watch = newWatch(o.dir, h.opts.GlobalFiles)
+	a.watch = newWatch(o.dir, h.global)
 	a.watch.everything(o.dir)
 	a.tried = h.refresh(a, src, o)
 	a.setStatus(Failed, err, h.opts.Now())

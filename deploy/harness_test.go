@@ -4,7 +4,6 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
-	"encoding/xml"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,8 +16,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/serval-server/serval/descriptor"
 )
 
 // fakeApp is an Application that answers with its bundle's index.txt as it
@@ -186,7 +183,6 @@ func (h *testHost) open(adjust func(*Options)) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	host.parse = parseContext
 	h.Host = host
 	h.t.Cleanup(func() { _ = host.Stop(context.Background()) })
 }
@@ -312,15 +308,4 @@ func (h *testHost) wantState(display string, want State) AppInfo {
 		h.t.Errorf("%s is %q (%s), want %q", display, info.State, info.Error, want)
 	}
 	return info
-}
-
-func parseContext(name string, data []byte, _ func(string) (string, bool)) (*descriptor.ContextFile, descriptor.Diagnostics) {
-	var c struct {
-		DocBase   string `xml:"docBase,attr"`
-		UnpackWAR *bool  `xml:"unpackWAR,attr"`
-	}
-	if err := xml.Unmarshal(data, &c); err != nil {
-		return nil, descriptor.Diagnostics{{Severity: descriptor.SeverityError, Message: name + ": " + err.Error()}}
-	}
-	return &descriptor.ContextFile{DocBase: c.DocBase, UnpackWAR: c.UnpackWAR}, nil
 }

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/serval-server/serval/deploy/archive"
-	"github.com/serval-server/serval/descriptor"
 )
 
 // Host is one virtual host: it keeps the applications of an appBase deployed
@@ -22,7 +21,7 @@ type Host struct {
 	opts   Options
 	ignore *regexp.Regexp
 	limits archive.Limits
-	parse  func(name string, data []byte, env func(string) (string, bool)) (*descriptor.ContextFile, descriptor.Diagnostics)
+	global []string // files whose change reloads every application
 	log    *slog.Logger
 
 	// table is what requests are looked up in, replaced as a whole.
@@ -65,9 +64,9 @@ func New(opts Options) (*Host, error) {
 	}
 	h := &Host{
 		opts: opts, ignore: ignore, log: opts.Logger.With("host", opts.Name),
-		parse: descriptor.ParseContext,
-		slots: make(chan struct{}, opts.Parallel),
-		seen:  map[Name]sight{}, apps: map[Name]*app{}, warned: map[string]struct{}{},
+		global: slices.Concat(opts.GlobalFiles, opts.ContextDefaults),
+		slots:  make(chan struct{}, opts.Parallel),
+		seen:   map[Name]sight{}, apps: map[Name]*app{}, warned: map[string]struct{}{},
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.endCtx, h.endCancel = context.WithCancel(context.Background())

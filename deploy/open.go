@@ -21,7 +21,9 @@ type opened struct {
 	dir     string // the folder that holds the files, "" for a zip in place
 	bundle  string // where the bundle lies, for messages
 	context *descriptor.ContextFile
-	origin  origin
+	// defaults are the default context files.
+	defaults []*descriptor.ContextFile
+	origin   origin
 	// replaced is the folder that was moved away to make room, or "".
 	replaced string
 	// fresh is set if dir has just been unpacked.
@@ -30,9 +32,9 @@ type opened struct {
 
 // settings are what a context file says about opening its bundle.
 type settings struct {
-	context *descriptor.ContextFile // from the xmlBase, or nil
-	docBase string                  // absolute, outside of the appBase; or ""
-	unpack  bool
+	context  *descriptor.ContextFile   // from the xmlBase, or nil
+	defaults []*descriptor.ContextFile // of all contexts
+	docBase  string                    // absolute, outside of the appBase; or ""
 }
 
 // maxContextFile bounds a context file's size in bytes.
@@ -40,8 +42,18 @@ const maxContextFile = 1 << 20
 
 // settle reads the context file, if there is one, and finds the bundle.
 func (h *Host) settle(src *sources) (settings, error) {
-	s := settings{unpack: !h.opts.NoUnpack}
+	var s settings
 	src.ext = artifact{}
+	for _, path := range h.opts.ContextDefaults {
+		cf, err := h.readContext(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return s, err
+		}
+		s.defaults = append(s.defaults, cf)
+	}
 	if !src.xml.exists {
 		return s, nil
 	}
@@ -50,7 +62,6 @@ func (h *Host) settle(src *sources) (settings, error) {
 		return s, err
 	}
 	s.context = cf
-	s.unpack = s.unpack && (cf.UnpackWAR == nil || *cf.UnpackWAR)
 	if cf.DocBase == "" {
 		return s, nil
 	}
@@ -67,6 +78,28 @@ func (h *Host) settle(src *sources) (settings, error) {
 	return s, nil
 }
 
+// says is what the context file, or else the first of the defaults that says
+// anything, has for a setting; otherwise is what holds if none does.
+func (o *opened) says(own *descriptor.ContextFile, setting func(*descriptor.ContextFile) *bool, otherwise bool) bool {
+	if own != nil {
+		if v := setting(own); v != nil {
+			return *v
+		}
+		if own.Override != nil && *own.Override {
+			return otherwise
+		}
+	}
+	for _, cf := range o.defaults {
+		if v := setting(cf); v != nil {
+			return *v
+		}
+	}
+	return otherwise
+}
+
+func unpackWAR(c *descriptor.ContextFile) *bool { return c.UnpackWAR }
+func copyXML(c *descriptor.ContextFile) *bool   { return c.CopyXML }
+
 // inside reports whether path is folder or below it.
 func inside(folder, path string) bool {
 	rel, err := filepath.Rel(folder, path)
@@ -78,7 +111,7 @@ func (h *Host) readContext(path string) (*descriptor.ContextFile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("context file: %w", err)
 	}
-	cf, diags := h.parse(path, data, h.opts.Env)
+	cf, diags := descriptor.ParseContext(path, data, h.opts.Env)
 	if err := diags.Err(); err != nil {
 		return nil, fmt.Errorf("context file: %w", err)
 	}
@@ -107,7 +140,7 @@ func (h *Host) open(ctx context.Context, a *app, src *sources, unpack bool) (o *
 	if err != nil {
 		return o, err
 	}
-	o.context, o.origin.docBase = set.context, set.docBase
+	o.context, o.defaults, o.origin.docBase = set.context, set.defaults, set.docBase
 	defer func() {
 		if err != nil && o.closer != nil {
 			_ = o.closer.Close()
@@ -126,7 +159,7 @@ func (h *Host) open(ctx context.Context, a *app, src *sources, unpack bool) (o *
 		// A folder that was the bundle before an external one took its
 		// place is not what that was unpacked to.
 		unpack = unpack || set.docBase != "" && a.generations > 0 && a.origin.docBase == ""
-		err = h.openZip(ctx, a, o, zip, src.dir, set.unpack, unpack)
+		err = h.openZip(ctx, a, o, zip, src.dir, unpack)
 	case set.docBase != "":
 		err = o.openFolder(src.ext.path)
 	case src.dir.exists:
@@ -156,13 +189,13 @@ func (o *opened) openFolder(path string) error {
 
 // openZip checks a zip, and unpacks it into the appBase or opens a private
 // copy of it, which stays whole when the original is overwritten.
-func (h *Host) openZip(ctx context.Context, a *app, o *opened, zip, dir artifact, unpack, force bool) error {
-	o.bundle, o.origin.unpacked = zip.path, unpack
+func (h *Host) openZip(ctx context.Context, a *app, o *opened, zip, dir artifact, force bool) error {
+	o.bundle, o.origin.unpacked = zip.path, !h.opts.NoUnpack
 	arch, err := archive.Open(zip.path, h.limits)
 	if err != nil {
 		return err
 	}
-	unpack, err = h.unpackAllowed(arch, o, unpack)
+	unpack, err := h.unpackAllowed(arch, o)
 	o.origin.unpacked = unpack
 	if err != nil || !unpack {
 		_ = arch.Close()
@@ -196,17 +229,20 @@ func (h *Host) openZip(ctx context.Context, a *app, o *opened, zip, dir artifact
 	return o.openFolder(target)
 }
 
-// unpackAllowed asks the context file in the zip, which may turn unpacking
-// off if there is none in the xmlBase.
-func (h *Host) unpackAllowed(arch *archive.Archive, o *opened, unpack bool) (bool, error) {
-	if !unpack || o.context != nil || h.opts.NoDeployXML {
-		return unpack, nil
+// unpackAllowed reports whether host and context both let the zip be
+// unpacked. The context file in the zip is asked if there is none in the xmlBase.
+func (h *Host) unpackAllowed(arch *archive.Archive, o *opened) (bool, error) {
+	cf := o.context
+	if h.opts.NoUnpack {
+		return false, nil
 	}
-	cf, _, err := h.embedded(arch, o.bundle)
-	if err != nil || cf == nil || cf.UnpackWAR == nil {
-		return unpack, err
+	if cf == nil && !h.opts.NoDeployXML {
+		var err error
+		if cf, _, err = h.embedded(arch, o.bundle); err != nil {
+			return false, err
+		}
 	}
-	return *cf.UnpackWAR, nil
+	return o.says(cf, unpackWAR, true), nil
 }
 
 // openCopy opens a zip in place, from a copy in the work folder.
@@ -246,7 +282,7 @@ func (h *Host) embedded(fsys fs.FS, bundle string) (*descriptor.ContextFile, str
 		if err != nil {
 			return nil, name, fmt.Errorf("%s: %w", bundle, err)
 		}
-		cf, diags := h.parse(filepath.Join(bundle, name), data, h.opts.Env)
+		cf, diags := descriptor.ParseContext(filepath.Join(bundle, name), data, h.opts.Env)
 		if err := diags.Err(); err != nil {
 			return nil, name, err
 		}
@@ -273,9 +309,8 @@ func (h *Host) openEmbedded(a *app, o *opened, src *sources) error {
 	if err != nil || cf == nil {
 		return err
 	}
-	copyXML := h.opts.CopyXML
-	o.origin.copied = copyXML
-	if !copyXML || h.opts.XMLBase == "" {
+	o.origin.copied = h.opts.CopyXML || o.says(cf, copyXML, false)
+	if !o.origin.copied || h.opts.XMLBase == "" {
 		return nil
 	}
 	target := filepath.Join(h.opts.XMLBase, a.name.BaseName()+filepath.Ext(name))

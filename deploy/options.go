@@ -22,8 +22,12 @@ type Options struct {
 	// WorkDir is the folder for scratch files (work/<engine>/<host>); each
 	// context gets a folder below it. It must not be empty.
 	WorkDir string
-	// GlobalFiles are files that every application depends on, such as
-	// conf/web.toml: a change reloads all of them.
+	// ContextDefaults are the default context files (conf/context.toml, the
+	// host's context.xml.default); what the first says counts most. Files
+	// that are missing are left out. A change reloads all applications.
+	ContextDefaults []string
+	// GlobalFiles are further files that every application depends on, such as
+	// conf/web.toml: a change reloads all applications.
 	GlobalFiles []string
 
 	// NoAutoDeploy turns the scan off: what is there at the start is

@@ -16,6 +16,7 @@ var contextKeys = map[string]func(*reader, *ContextFile, value){
 	"crossContext":  setBool(func(c *ContextFile) **bool { return &c.CrossContext }),
 	"override":      setBool(func(c *ContextFile) **bool { return &c.Override }),
 	"unpackWAR":     setBool(func(c *ContextFile) **bool { return &c.UnpackWAR }),
+	"copyXML":       setBool(func(c *ContextFile) **bool { return &c.CopyXML }),
 	"privileged":    setBool(func(c *ContextFile) **bool { return &c.Privileged }),
 	"swallowOutput": setBool(func(c *ContextFile) **bool { return &c.SwallowOut }),
 	"unloadDelay": func(r *reader, c *ContextFile, v value) {

@@ -95,6 +95,7 @@ func (c *Runtime) fill(def *Runtime) {
 func (c *ContextFile) fill(def *ContextFile) {
 	for _, pair := range [][2]**bool{
 		{&c.Reloadable, &def.Reloadable}, {&c.CrossContext, &def.CrossContext}, {&c.UnpackWAR, &def.UnpackWAR},
+		{&c.CopyXML, &def.CopyXML},
 		{&c.Privileged, &def.Privileged}, {&c.SwallowOut, &def.SwallowOut}, {&c.LogEffectiveWebXML, &def.LogEffectiveWebXML},
 		{&c.Cookies, &def.Cookies}, {&c.SessionCookiePathSlash, &def.SessionCookiePathSlash}, {&c.UseHTTPOnly, &def.UseHTTPOnly},
 		{&c.UsePartitioned, &def.UsePartitioned}, {&c.ValidateClientSessionID, &def.ValidateClientSessionID},

@@ -12,6 +12,7 @@ type ContextFile struct {
 	CrossContext *bool  // false: may dispatch to other contexts
 	Override     *bool  // false: ignore the server's default context files
 	UnpackWAR    *bool  // true
+	CopyXML      *bool  // false: copy META-INF/context.xml to the host's context files
 	Privileged   *bool  // accepted, no effect
 	SwallowOut   *bool  // swallowOutput; accepted, no effect
 
