@@ -1,0 +1,173 @@
+package connector
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/serval-server/serval/server/config"
+	"github.com/serval-server/serval/server/valves"
+)
+
+// Guard is a middleware that refuses requests beyond the limits, and reads bodies
+// with limits of size and time. It belongs into the pipeline behind the access log,
+// so that what it refuses is logged, and is reported as other errors are.
+//
+// It also refuses what Tomcat's connector does: a Host that is no host (RFC 9112
+// §3.2), CONNECT (501), since this is no proxy, and TRACE (405), which would show
+// cookies to scripts.
+func Guard(limits config.Limits, report valves.Reporter) func(http.Handler) http.Handler {
+	g := &guard{limits: limits, report: report}
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if status, message := g.refuse(r); status != 0 {
+				if status == http.StatusMethodNotAllowed {
+					w.Header().Set("Allow", "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH")
+				}
+				if status == http.StatusRequestEntityTooLarge {
+					w.Header().Set("Connection", "close")
+				}
+				g.report(w, r, status, message, nil)
+				return
+			}
+			if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
+				next.ServeHTTP(w, r)
+				return
+			}
+			b := g.body(w, r)
+			r.Body = b
+			defer b.finish()
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
+type guard struct {
+	limits config.Limits
+	report valves.Reporter
+}
+
+// refuse returns the status for a request that is beyond a limit, 0 for others.
+func (g *guard) refuse(r *http.Request) (int, string) {
+	if !valves.ValidHost(r.Host) {
+		return http.StatusBadRequest, "the Host header is not the name of a host"
+	}
+	if g.limits.MaxHeaderCount > 0 {
+		n := 1 // Host, which net/http keeps elsewhere
+		for _, v := range r.Header {
+			n += len(v)
+		}
+		if n > g.limits.MaxHeaderCount {
+			return http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("more than %d header lines", g.limits.MaxHeaderCount)
+		}
+	}
+	switch r.Method {
+	case http.MethodConnect:
+		return http.StatusNotImplemented, "this server is not a proxy"
+	case http.MethodTrace:
+		return http.StatusMethodNotAllowed, "TRACE is switched off"
+	}
+	if limit := g.bodyLimit(r); limit > 0 && r.ContentLength > limit {
+		return http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has %d bytes, more than %d", r.ContentLength, limit)
+	}
+	if m := g.limits.MaxParameters; m > 0 && len(r.URL.RawQuery) > m && strings.Count(r.URL.RawQuery, "&") >= m {
+		return http.StatusBadRequest, fmt.Sprintf("more than %d parameters", m)
+	}
+	return 0, ""
+}
+
+const formType = "application/x-www-form-urlencoded"
+
+func isForm(r *http.Request) bool {
+	t := r.Header["Content-Type"]
+	return len(t) > 0 && len(t[0]) >= len(formType) && strings.EqualFold(t[0][:len(formType)], formType)
+}
+
+func (g *guard) bodyLimit(r *http.Request) int64 {
+	limit := int64(g.limits.MaxBodySize)
+	if form := int64(g.limits.MaxFormSize); form > 0 && (limit <= 0 || form < limit) && isForm(r) {
+		limit = form
+	}
+	return limit
+}
+
+func (g *guard) body(w http.ResponseWriter, r *http.Request) *body {
+	b := &body{ReadCloser: r.Body, rc: http.NewResponseController(w), timeout: g.limits.BodyTimeout.D(), limit: g.bodyLimit(r)}
+	b.left = b.limit
+	if isForm(r) && g.limits.MaxParameters > 0 {
+		b.maxPairs = g.limits.MaxParameters
+	}
+	return b
+}
+
+// body reads a request's body with a limit of size, and a limit for the time between
+// two parts.
+type body struct {
+	io.ReadCloser
+	rc       *http.ResponseController
+	timeout  time.Duration
+	set      time.Time // when the deadline was set last
+	limit    int64     // 0 for none
+	left     int64
+	maxPairs int // parameters that may come, 0 for no limit
+	pairs    int
+	ended    bool
+}
+
+// ErrTooManyParameters is what reading a form returns beyond max_parameters.
+var ErrTooManyParameters = errors.New("the form has more parameters than limits.max_parameters")
+
+// Read implements io.Reader. Beyond the limit it returns an *http.MaxBytesError.
+func (b *body) Read(p []byte) (int, error) {
+	if b.limit > 0 && b.left < 0 {
+		return 0, &http.MaxBytesError{Limit: b.limit}
+	}
+	b.extend()
+	if b.limit > 0 && int64(len(p)) > b.left+1 {
+		p = p[:b.left+1]
+	}
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		b.ended = true
+		b.clear()
+	}
+	if b.limit > 0 {
+		if b.left -= int64(n); b.left < 0 {
+			return max(n-1, 0), &http.MaxBytesError{Limit: b.limit}
+		}
+	}
+	if b.maxPairs > 0 {
+		if b.pairs += strings.Count(string(p[:n]), "&"); b.pairs >= b.maxPairs {
+			return 0, ErrTooManyParameters
+		}
+	}
+	return n, err
+}
+
+// extend gives the client time for the next part. The deadline is moved at most ten
+// times per timeout.
+func (b *body) extend() {
+	if b.timeout <= 0 {
+		return
+	}
+	if now := time.Now(); now.Sub(b.set) > b.timeout/10 {
+		b.set = now
+		_ = b.rc.SetReadDeadline(now.Add(b.timeout)) // not every writer in a test has one
+	}
+}
+
+func (b *body) clear() {
+	if b.timeout > 0 {
+		_ = b.rc.SetReadDeadline(time.Time{}) // see extend
+	}
+}
+
+// finish bounds the time that net/http takes to read what the handler has left.
+func (b *body) finish() {
+	if !b.ended && b.timeout > 0 {
+		_ = b.rc.SetReadDeadline(time.Now().Add(b.timeout)) // see extend
+	}
+}
