@@ -261,6 +261,35 @@ func TestHalfCopiedZip(t *testing.T) {
 	h.wantText("/app/", "whole")
 }
 
+// TestZipWrittenJustBeforeTheStart: the start does not trust it either, and
+// requests wait meanwhile.
+func TestZipWrittenJustBeforeTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newTestHost(t, nil)
+		whole := zipBytes(t, "index.txt", "whole")
+		recently := func(content []byte) {
+			h.write("webapps/app.war", string(content))
+			if err := os.Chtimes(h.path("webapps/app.war"), time.Now(), time.Now()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		recently(whole[:100])
+		if err := h.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for n := 101; n < 105; n++ {
+			time.Sleep(400 * time.Millisecond)
+			recently(whole[:n])
+		}
+		h.wantState("/app", Starting)
+		recently(whole)
+		h.wantText("/app/", "whole")
+		if err := h.Stop(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestWatchedFilesReload(t *testing.T) {
 	h := newTestHost(t, func(o *Options) { o.GlobalFiles = []string{filepath.Join(o.AppBase, "../conf/web.toml")} })
 	h.write("webapps/app/index.txt", "one")
@@ -310,166 +339,6 @@ func TestReloadable(t *testing.T) {
 		if got := h.app("/app").Generation; got != want {
 			t.Errorf("reloadable=%s: generation %d, want %d", setting, got, want)
 		}
-	}
-}
-
-func TestVersions(t *testing.T) {
-	h := newTestHost(t, func(o *Options) { o.UndeployOldVersions = true })
-	h.write("webapps/app##1/index.txt", "one")
-	h.start()
-	h.wantText("/app/?new=ann", "one")
-	h.write("webapps/app##2/index.txt", "two")
-	h.scan2()
-	h.wantText("/app/", "two")
-	h.wantText("/app/?new=bob", "two")
-	for session, want := range map[string]string{"ann": "one", "bob": "two", "eve": "two"} {
-		if _, got := h.get("/app/", "Session", session); got != want {
-			t.Errorf("%s is served by %q, want %q", session, got, want)
-		}
-	}
-	if apps := h.Apps(); len(apps) != 2 || apps[0].Version != "1" || apps[1].Version != "2" || apps[0].Path != "/app" {
-		t.Errorf("reported as %+v", apps)
-	}
-	// A newer version that fails changes nothing for anybody.
-	h.write("webapps/app##3/index.txt", "three")
-	h.write("webapps/app##3/fails", "no")
-	h.scan2()
-	h.wantText("/app/", "two")
-	h.wantState("/app##3", Failed)
-	h.wantState("/app##1", Running)
-	// The last session of the old version ends.
-	if _, got := h.get("/app/?end=ann", "Session", "ann"); got != "one" {
-		t.Error(got)
-	}
-	h.scan2()
-	h.wantState("/app##1", "")
-	if h.has("webapps/app##1") || !h.has("webapps/app##2") {
-		t.Error("the wrong files were removed")
-	}
-}
-
-// TestRoutes: the longest context path that is a whole-segment prefix.
-func TestRoutes(t *testing.T) {
-	h := newTestHost(t, nil)
-	for _, name := range []string{"ROOT", "foo", "foo#bar"} {
-		h.write("webapps/"+name+"/index.txt", name)
-	}
-	h.write("webapps/WEB-INF/index.txt", "no")
-	h.write("webapps/.git/index.txt", "no")
-	h.write("webapps/notes.txt", "no")
-	h.write("webapps/foo#/index.txt", "no")
-	h.start()
-	for url, want := range map[string]string{
-		"/": "ROOT", "/foo": "foo", "/foo/": "foo", "/foox": "ROOT", "/foo/bar": "foo#bar", "/foo/bar/x/y": "foo#bar", "/foo/barx": "foo",
-		"/FOO": "ROOT", "/foo;jsessionid=1/bar": "foo#bar", "/foo/x/../bar/": "foo#bar", "/foo//bar": "foo#bar", "/%66oo/": "foo",
-		"/foo/./bar": "foo#bar", "/foo/.../x": "foo",
-	} {
-		h.wantText(url, want)
-	}
-	for _, url := range []string{"/foo/../../x", "/foo%00", "/foo%2fbar"} {
-		h.wantCode(url, http.StatusBadRequest)
-	}
-	if n := len(h.Apps()); n != 3 {
-		t.Errorf("%d applications: %+v", n, h.Apps())
-	}
-	h.delete("webapps/ROOT")
-	h.scan2()
-	h.wantCode("/nowhere", 404)
-}
-
-func TestDeployIgnore(t *testing.T) {
-	h := newTestHost(t, func(o *Options) { o.DeployIgnore = `foo.*|.*\.zip` })
-	for _, name := range []string{"foo", "foobar", "afoo"} {
-		h.write("webapps/"+name+"/index.txt", name)
-	}
-	h.zip("webapps/x.zip", "x")
-	h.start()
-	if apps := h.Apps(); len(apps) != 1 || apps[0].Path != "/afoo" {
-		t.Errorf("%+v", apps)
-	}
-}
-
-// TestManage drives Deploy, Reload and Undeploy.
-func TestManage(t *testing.T) {
-	h := newTestHost(t, nil)
-	h.start()
-	h.zip("outside/shop.zip", "zip one")
-	h.write("outside/shop2/index.txt", "folder")
-	h.write("outside/bad/broken", "bad")
-	ctx := t.Context()
-	deploy := func(bundle, name string) AppInfo {
-		t.Helper()
-		info, err := h.Deploy(ctx, h.path(bundle), name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return info
-	}
-	if info := deploy("outside/shop.zip", ""); info.Path != "/shop" || info.State != Running {
-		t.Errorf("%+v", info)
-	}
-	h.wantText("/shop/", "zip one")
-	h.scan2()
-	h.zip("outside/shop.zip", "zip two")
-	deploy("outside/shop.zip", "")
-	h.wantText("/shop/", "zip two")
-	deploy("outside/shop2", "shop")
-	h.wantText("/shop/", "folder")
-	if h.has("webapps/shop.zip") {
-		t.Error("the zip would take precedence")
-	}
-	if _, err := h.Deploy(ctx, h.path("outside/bad"), "shop"); err == nil {
-		t.Error("deployed a broken bundle")
-	}
-	h.wantText("/shop/?file=index.txt", "folder")
-	h.wantState("/shop", Failed)
-	deploy("outside/shop.zip", "shop##2")
-	h.wantText("/shop/", "zip two")
-	if info, err := h.Reload(ctx, ParseName("/shop##2")); err != nil || info.Generation != 2 {
-		t.Errorf("%+v, %v", info, err)
-	}
-	h.scan2()
-	if err := h.Undeploy(ctx, ParseName("/shop##2")); err != nil {
-		t.Error(err)
-	}
-	if h.has("webapps/shop##2") || h.has("webapps/shop##2.zip") {
-		t.Error("files are left")
-	}
-	for _, err := range []error{
-		h.Undeploy(ctx, ParseName("/none")),
-		second(h.Reload(ctx, ParseName("/none"))),
-		second(h.Deploy(ctx, h.path("outside/none.zip"), "")),
-		second(h.Deploy(ctx, h.path("outside/shop.zip"), "a#..#b")),
-		second(h.Deploy(ctx, h.path("conf"), "WEB-INF")),
-	} {
-		if err == nil {
-			t.Error("no error")
-		}
-	}
-	if left, _ := filepath.Glob(h.path("webapps/.*")); len(left) > 0 {
-		t.Errorf("left over: %v", left)
-	}
-}
-
-func second(_ AppInfo, err error) error { return err }
-
-// TestStop: sessions are saved, and nothing goes on.
-func TestStop(t *testing.T) {
-	h := newTestHost(t, nil)
-	h.place("war")
-	h.start()
-	if err := h.Stop(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if events := h.world.take(); !slices.Equal(events, []string{"start /app war", fmt.Sprintf("stop /app war %d", SaveSessions)}) {
-		t.Error(events)
-	}
-	h.wantCode("/app/", 404)
-	if err := h.Start(t.Context()); err == nil {
-		t.Error("started again")
-	}
-	if _, err := h.Deploy(t.Context(), h.path("webapps/app.war"), ""); err == nil {
-		t.Error("deployed after the end")
 	}
 }
 

@@ -81,6 +81,9 @@ func (h *Host) Name() string { return h.opts.Name }
 // scan, and returns. Requests for an application that has not started yet
 // wait for it; Settled waits for all of them.
 func (h *Host) Start(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	h.mu.Lock()
 	if h.started || h.stopped {
 		h.mu.Unlock()
@@ -95,7 +98,7 @@ func (h *Host) Start(ctx context.Context) error {
 	}
 	h.sweep()
 	if !h.opts.NoDeployOnStartup {
-		if err := h.deployFirst(ctx); err != nil {
+		if err := h.deployFirst(); err != nil {
 			return fmt.Errorf("host %s: %w", h.opts.Name, err)
 		}
 	}
@@ -107,13 +110,11 @@ func (h *Host) Start(ctx context.Context) error {
 
 // deployFirst deploys what is there: context files, zips and folders, each
 // kind in the order of names.
-func (h *Host) deployFirst(ctx context.Context) error {
+func (h *Host) deployFirst() error {
 	found, err := h.list()
 	if err != nil {
 		return err
 	}
-	h.scanning.Lock()
-	defer h.scanning.Unlock()
 	rank := func(s sources) int {
 		switch {
 		case s.xml.exists:
@@ -134,28 +135,34 @@ func (h *Host) deployFirst(ctx context.Context) error {
 		return compareNames(a, b)
 	})
 	for _, name := range names {
-		if h.unsettled(found[name]) {
-			h.seen[name] = h.sightOf(found[name])
-			continue // it is being written; the scan will take it
-		}
 		a := h.register(name)
 		h.first.Add(1)
-		h.job(a, nil, func(context.Context) {
+		h.job(a, nil, func(ctx context.Context) {
 			defer h.first.Done()
-			_ = h.renew(h.ctx, a, found[name], decision{action: actRedeploy, why: "the server starts"})
+			src := h.settled(ctx, found[name])
+			_ = h.renew(ctx, a, src, decision{action: actRedeploy, why: "the server starts"})
 		})
 	}
-	return ctx.Err()
+	return nil
 }
 
-// unsettled reports a zip that was written so recently that it may still be
-// being copied. It does not matter if nothing scans.
-func (h *Host) unsettled(s sources) bool {
-	if h.opts.NoAutoDeploy {
-		return false
+// settled waits while a zip that was written just now may still be being
+// copied: until two looks, an interval apart, have seen the same.
+func (h *Host) settled(ctx context.Context, s sources) sources {
+	const recent = 2 * time.Second
+	age := h.opts.Now().Sub(time.Unix(0, s.war.mtime))
+	for s.war.exists && age >= 0 && age < recent {
+		select {
+		case <-ctx.Done():
+			return s
+		case <-time.After(h.opts.Interval):
+		}
+		last := s.war
+		if s.war = look(s.war.path); s.war == last {
+			break
+		}
 	}
-	age := h.opts.Now().UnixNano() - s.war.mtime
-	return s.war.exists && age >= 0 && age < int64(2*time.Second)
+	return s
 }
 
 // Settled waits until what was there at the start has been deployed or has failed.
