@@ -76,6 +76,8 @@ type Launch struct {
 	Settings RuntimeSettings
 	// Distributable says that the sessions are replicated.
 	Distributable bool
+	// Development says that its author is at work: failures may be shown.
+	Development bool
 	// Logger is the server's log for this application.
 	Logger *slog.Logger
 }

@@ -37,11 +37,32 @@ type ContextConfig struct {
 	MIME func(ext string) string
 	// SessionTimeout is what a new session's MaxInactive is; zero or less: never.
 	SessionTimeout time.Duration
+	// Sessions are the application's rules for session attributes.
+	Sessions SessionRules
+	// RequestEncoding and ResponseEncoding are the descriptor's, "" if it
+	// has none.
+	RequestEncoding, ResponseEncoding string
+	// LocaleEncodings are the descriptor's locale-encoding-mappings, by
+	// locale ("de", "ja_JP").
+	LocaleEncodings map[string]string
 	// Servlets are the names that NamedDispatcher knows.
 	Servlets []string
 	// Lookup finds another application of the same host by a path that it
 	// would serve (ServletContext.getContext). Nil: there is none in reach.
 	Lookup func(path string) *Context
+}
+
+// SessionRules say how an application wants its session attributes treated.
+type SessionRules struct {
+	// SetOnly: what is changed in place and not Set is not looked for
+	// (replication-trigger SET).
+	SetOnly bool
+	// ReportReads: Changes say which attributes were read
+	// (replication-trigger SET_AND_GET).
+	ReportReads bool
+	// UnencodableLocal: a value that cannot be encoded is kept as SetLocal
+	// does, with a warning, instead of being refused (non-serializable = "local").
+	UnencodableLocal bool
 }
 
 // Context is the running application, as its code sees it (Servlet 6.1 §4). It

@@ -1,0 +1,107 @@
+package servlet
+
+import "net/http"
+
+// ResponseState is what the container's response can do besides what
+// http.ResponseWriter says. The functions Committed, Status, ResetBuffer, Reset
+// and SetBufferSize find it through any middleware whose writer has an Unwrap
+// method.
+type ResponseState interface {
+	// Committed reports that status and headers have left.
+	Committed() bool
+	// Status is the status set so far, 200 if none.
+	Status() int
+	// ResetBuffer drops what has been written; ErrCommitted if it has left.
+	ResetBuffer() error
+	// Reset is ResetBuffer, and drops status and headers too, except
+	// cookies.
+	Reset() error
+	// SetBufferSize sets how many bytes are held back before the response
+	// is committed; ErrCommitted if something has been written.
+	SetBufferSize(n int) error
+	// Suspend lets what is written from now on go nowhere.
+	Suspend()
+}
+
+// StateOf finds the container's response behind any wrappers; nil if there is
+// none.
+func StateOf(w http.ResponseWriter) ResponseState {
+	for w != nil {
+		if s, ok := w.(ResponseState); ok {
+			return s
+		}
+		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return nil
+		}
+		w = u.Unwrap()
+	}
+	return nil
+}
+
+// Committed reports that the response's status and headers have left, so that
+// they can no longer be changed. Outside of a container it is false.
+func Committed(w http.ResponseWriter) bool {
+	s := StateOf(w)
+	return s != nil && s.Committed()
+}
+
+// Status is the status that the response has so far, 200 if none was set.
+func Status(w http.ResponseWriter) int {
+	if s := StateOf(w); s != nil {
+		return s.Status()
+	}
+	return http.StatusOK
+}
+
+// ResetBuffer drops what has been written of the body (Servlet 6.1 §5.1). If it
+// has left the error is ErrCommitted.
+func ResetBuffer(w http.ResponseWriter) error {
+	if s := StateOf(w); s != nil {
+		return s.ResetBuffer()
+	}
+	return ErrNoContainer
+}
+
+// Reset drops body, status and headers, except cookies. If they have left the
+// error is ErrCommitted.
+func Reset(w http.ResponseWriter) error {
+	if s := StateOf(w); s != nil {
+		return s.Reset()
+	}
+	return ErrNoContainer
+}
+
+// SetBufferSize sets how many bytes of the body are held back before the
+// response is committed (8192 by default), so that an error page can still take
+// their place. Once something has been written the error is ErrCommitted.
+func SetBufferSize(w http.ResponseWriter, n int) error {
+	if s := StateOf(w); s != nil {
+		return s.SetBufferSize(n)
+	}
+	return ErrNoContainer
+}
+
+// Redirect answers with 302 Found (Servlet 6.1 §5.3): what has been written is
+// dropped, and what is written afterwards goes nowhere. An address that begins
+// with "/" is one of the server, so one of the application's own begins with
+// ContextPath; any other relative one is relative to the request's, as the
+// client sees it. (http.Redirect makes such an address absolute by a path that
+// lacks the context path.) The address goes through EncodeURL first.
+func Redirect(w http.ResponseWriter, r *http.Request, address string) error {
+	s := StateOf(w)
+	if s == nil {
+		http.Redirect(w, r, address, http.StatusFound)
+		return nil
+	}
+	if p := passOf(r); p != nil && p.Type == Include {
+		return nil
+	}
+	if err := s.ResetBuffer(); err != nil {
+		return err
+	}
+	w.Header().Set("Location", EncodeURL(r, address))
+	w.WriteHeader(http.StatusFound)
+	s.Suspend()
+	return nil
+}
