@@ -98,7 +98,7 @@ func (c *Context) newTable() (*mapper.Table, error) {
 	}
 	resourceOnly := c.d.Context.ResourceOnlyServlets
 	if resourceOnly == nil {
-		resourceOnly = []string{"jsp", "pages"}
+		resourceOnly = []string{"jsp", pagesServlet}
 	}
 	for _, m := range c.d.ServletMappings {
 		for _, p := range m.Patterns {
@@ -140,13 +140,13 @@ func definition(s *descriptor.Servlet) servlet.Definition {
 	if s.JSPFile != "" {
 		// A page in place of a class: the servlet that ships for pages
 		// serves this one, whatever the path.
-		d.Class, d.Params = pagesServlet, withParam(d.Params, "jspFile", s.JSPFile)
+		d.Class, d.Params = pagesServlet, withParam(d.Params, "page", s.JSPFile)
 	}
 	return d
 }
 
 // pagesServlet is the name of the builtin servlet for pages.
-const pagesServlet = "pages"
+const pagesServlet = "gohtml"
 
 func withParam(m map[string]string, name, value string) map[string]string {
 	if m == nil {

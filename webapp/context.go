@@ -72,7 +72,10 @@ func New(o Options) (*Context, error) {
 	}
 	c := &Context{opts: o, d: o.Descriptor, log: o.Logger, path: o.Path, wrappers: map[string]*wrapper{}}
 	c.app = servlet.NewContext(c.config())
-	c.builtins = servlet.NewInstance(o.Builtins, c.app)
+	if o.Builtins == nil {
+		o.Builtins = builtinApp()
+	}
+	c.builtins = servlet.NewInstance(*o.Builtins, c.app)
 	c.charset = c.d.ResponseEncoding
 	var errs []error
 	var err error

@@ -26,9 +26,10 @@ type Options struct {
 	Descriptor *descriptor.WebApp
 	// Runtime starts the bundle's program; nil if it has none.
 	Runtime Runtime
-	// Builtins are the servlets and filters that ship with the server. A
-	// program's own component of the same name comes first.
-	Builtins servlet.App
+	// Builtins replace the servlets and filters that ship with the server
+	// (package builtin), for tests. A program's own component of the same
+	// name comes before them. Nil: those that ship.
+	Builtins *servlet.App
 	// Sessions are the options of the session manager. App, Version,
 	// Timeout, MaxActive, Serialized, Listener and Logger are filled in
 	// from the other options and the descriptor where they are zero.

@@ -37,12 +37,14 @@ type response struct {
 	buf       *[]byte
 	limit     int   // the buffer's size; 0 is DefaultBufferSize
 	written   int64 // bytes that have left, or would have for HEAD
-	length    int64 // the Content-Length at the commit; negative: unknown
 	committed bool
 	hijacked  bool
 	// suspended: what is written goes nowhere (after an error, a forward).
 	suspended bool
-	failed    error // the session's changes could not be made safe
+	// nested: a dispatch from another application; w buffers already.
+	nested bool
+	unsafe bool  // commit without the session
+	failed error // the session's changes could not be made safe
 }
 
 var (
@@ -248,7 +250,7 @@ func (p *response) Suspend() { p.suspended = true }
 
 // commitSession makes the session's changes safe.
 func (p *response) commitSession() error {
-	if p.failed != nil {
+	if p.failed != nil || p.unsafe {
 		return p.failed
 	}
 	if err := p.ex.commitSession(); err != nil {
@@ -256,6 +258,13 @@ func (p *response) commitSession() error {
 		return err
 	}
 	return nil
+}
+
+// commitWithout is commit for the report that says that the session's changes
+// could not be made safe.
+func (p *response) commitWithout() error {
+	p.unsafe = true
+	return p.finish()
 }
 
 // commit sends status, headers and what the buffer holds. last says that

@@ -94,7 +94,9 @@ func environ(list []descriptor.Param) (env []string) {
 func (c *Context) bind() error {
 	own := instanceProgram{c.builtins}
 	shipped := own.Components()
-	if err := c.d.CheckClasses(func(kind descriptor.ComponentKind, class string) bool { return has(c.components, kind, class) || has(shipped, kind, class) }); err != nil {
+	if err := c.d.CheckClasses(func(kind descriptor.ComponentKind, class string) bool {
+		return has(c.components, kind, class) || has(shipped, kind, class)
+	}); err != nil {
 		return err
 	}
 	pick := func(kind descriptor.ComponentKind, class string) Program {
@@ -298,4 +300,3 @@ func (p instanceProgram) Stop(context.Context) error {
 	p.in.Destroy()
 	return nil
 }
-

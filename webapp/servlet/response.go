@@ -3,7 +3,7 @@ package servlet
 import "net/http"
 
 // ResponseState is what the container's response can do besides what
-// http.ResponseWriter says. The functions Committed, Status, ResetBuffer, Reset
+// http.ResponseWriter says. The functions Committed, StatusOf, ResetBuffer, Reset
 // and SetBufferSize find it through any middleware whose writer has an Unwrap
 // method.
 type ResponseState interface {
@@ -46,8 +46,8 @@ func Committed(w http.ResponseWriter) bool {
 	return s != nil && s.Committed()
 }
 
-// Status is the status that the response has so far, 200 if none was set.
-func Status(w http.ResponseWriter) int {
+// StatusOf is the status that the response has so far, 200 if none was set.
+func StatusOf(w http.ResponseWriter) int {
 	if s := StateOf(w); s != nil {
 		return s.Status()
 	}
