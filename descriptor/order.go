@@ -65,17 +65,15 @@ const (
 // relativeOrder sorts by before and after. A fragment that must come before one that comes before the
 // others does so too, and likewise at the end.
 func relativeOrder(frags []*WebApp, ds *Diagnostics) []*WebApp {
-	earlier := edges(frags)
-	part, ok := parts(frags, earlier, ds)
+	all := edges(frags)
+	part, ok := parts(frags, all, ds)
 	if !ok {
 		return frags
 	}
-	for _, f := range frags {
-		for _, b := range frags {
-			if earlier[f][b] && part[b] > part[f] {
-				ds.errorf(f.Ordering.Pos, "the ordering contradicts itself: %q must come after %q and before the others", f.fragmentName, b.fragmentName)
-				return frags
-			}
+	for _, e := range all {
+		if part[e.first] > part[e.then] {
+			ds.errorf(e.then.Ordering.Pos, "the ordering contradicts itself: %q must come after %q and before the others", e.then.fragmentName, e.first.fragmentName)
+			return frags
 		}
 	}
 	var out []*WebApp
@@ -86,7 +84,7 @@ func relativeOrder(frags []*WebApp, ds *Diagnostics) []*WebApp {
 				group = append(group, f)
 			}
 		}
-		sorted, cycle := topological(group, earlier)
+		sorted, cycle := topological(group, all)
 		if cycle != nil {
 			names := make([]string, len(cycle))
 			for i, f := range cycle {
@@ -100,35 +98,36 @@ func relativeOrder(frags []*WebApp, ds *Diagnostics) []*WebApp {
 	return out
 }
 
-// edges collects, for each fragment, those that must come before it.
-func edges(frags []*WebApp) map[*WebApp]map[*WebApp]bool {
+// edge says that one fragment must come before another.
+type edge struct{ first, then *WebApp }
+
+// edges collects what the fragments' orderings ask for, in the order of the fragments.
+func edges(frags []*WebApp) []edge {
 	named := map[string]*WebApp{}
 	for _, f := range frags {
 		named[f.fragmentName] = f
 	}
-	earlier := map[*WebApp]map[*WebApp]bool{}
-	add := func(first, then *WebApp) {
-		if first == nil || then == nil { // names that are not there are ignored
-			return
+	var all []edge
+	seen := map[edge]bool{}
+	add := func(e edge) {
+		if e.first != nil && e.then != nil && !seen[e] { // names that are not there are ignored
+			seen[e] = true
+			all = append(all, e)
 		}
-		if earlier[then] == nil {
-			earlier[then] = map[*WebApp]bool{}
-		}
-		earlier[then][first] = true
 	}
 	for _, f := range frags {
 		for _, n := range f.Ordering.Before {
-			add(f, named[n])
+			add(edge{f, named[n]})
 		}
 		for _, n := range f.Ordering.After {
-			add(named[n], f)
+			add(edge{named[n], f})
 		}
 	}
-	return earlier
+	return all
 }
 
 // parts says which part of the order each fragment belongs to.
-func parts(frags []*WebApp, earlier map[*WebApp]map[*WebApp]bool, ds *Diagnostics) (map[*WebApp]int, bool) {
+func parts(frags []*WebApp, all []edge, ds *Diagnostics) (map[*WebApp]int, bool) {
 	part := map[*WebApp]int{}
 	for _, f := range frags {
 		before, after := slices.Contains(f.Ordering.Before, OthersName), slices.Contains(f.Ordering.After, OthersName)
@@ -144,41 +143,42 @@ func parts(frags []*WebApp, earlier map[*WebApp]map[*WebApp]bool, ds *Diagnostic
 	}
 	for changed := true; changed; {
 		changed = false
-		for f, befores := range earlier {
-			for b := range befores {
-				switch {
-				case part[f] == partBefore && part[b] == partMiddle:
-					part[b], changed = partBefore, true
-				case part[b] == partAfter && part[f] == partMiddle:
-					part[f], changed = partAfter, true
-				}
+		for _, e := range all {
+			switch {
+			case part[e.then] == partBefore && part[e.first] == partMiddle:
+				part[e.first], changed = partBefore, true
+			case part[e.first] == partAfter && part[e.then] == partMiddle:
+				part[e.then], changed = partAfter, true
 			}
 		}
 	}
 	return part, true
 }
 
-// topological sorts stably; if that is impossible it returns those in a circle.
-func topological(group []*WebApp, earlier map[*WebApp]map[*WebApp]bool) (sorted, cycle []*WebApp) {
-	placed := map[*WebApp]bool{}
+// topological sorts stably: of those that nothing more must precede, the first. What is in a
+// circle, or behind one, is returned as such.
+func topological(group []*WebApp, all []edge) (sorted, cycle []*WebApp) {
 	in := map[*WebApp]bool{}
 	for _, f := range group {
 		in[f] = true
 	}
+	waits := map[*WebApp]int{}
+	then := map[*WebApp][]*WebApp{}
+	for _, e := range all {
+		if in[e.first] && in[e.then] {
+			waits[e.then]++
+			then[e.first] = append(then[e.first], e.then)
+		}
+	}
 	rest := slices.Clone(group)
 	for len(rest) > 0 {
-		i := slices.IndexFunc(rest, func(f *WebApp) bool {
-			for b := range earlier[f] {
-				if in[b] && !placed[b] {
-					return false
-				}
-			}
-			return true
-		})
+		i := slices.IndexFunc(rest, func(f *WebApp) bool { return waits[f] == 0 })
 		if i < 0 {
 			return nil, rest
 		}
-		placed[rest[i]] = true
+		for _, t := range then[rest[i]] {
+			waits[t]--
+		}
 		sorted = append(sorted, rest[i])
 		rest = slices.Delete(rest, i, i+1)
 	}

@@ -119,7 +119,15 @@ func (w *WebApp) checkServletMappings(ds *Diagnostics, in scope) {
 	}
 	patterns := map[string]owner{}
 	for _, m := range w.ServletMappings {
-		if m.Servlet != "" && !slices.Contains(names, m.Servlet) {
+		switch {
+		case m.Servlet == "" || slices.Contains(names, m.Servlet):
+		case m.Servlet == "jsp": // declared by Tomcat's defaults
+			severity := SeverityWarning
+			if in == scopeWhole {
+				severity = SeverityError
+			}
+			ds.add(m.Pos, severity, KindClass, "the mapping names the servlet \"jsp\", but %s", noJSP)
+		default:
 			undeclared(ds, in, m.Pos, "the mapping names the servlet", m.Servlet, names)
 		}
 		for _, p := range m.Patterns {
