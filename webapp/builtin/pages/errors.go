@@ -51,8 +51,8 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // The errors of text/template and html/template begin with the place.
 var (
-	placeRE = regexp.MustCompile(`^(/[^:]+):(\d+)(?::(\d+))?`)
-	errorRE = regexp.MustCompile(`^(?:html/)?template: ?((/[^:]+):(\d+)(?::(\d+))?): ?`)
+	placeRE = regexp.MustCompile(`^(/[^:]+)(?::(\d+))?(?::(\d+))?`)
+	errorRE = regexp.MustCompile(`^(?:html/)?template: ?(/[^:]+(?::\d+){0,2}): ?`)
 )
 
 func parsePlace(s string) Place {

@@ -100,13 +100,13 @@ func load(fsys fs.FS, name string) (*page, error) {
 			return nil, u.wrong("template %q is not defined", u.name)
 		}
 	}
-	t := template.New("/" + name).Funcs(functions)
+	set := template.New("").Funcs(functions)
 	for n, tree := range l.trees {
-		if _, err := t.AddParseTree(n, tree); err != nil {
+		if _, err := set.AddParseTree(n, tree); err != nil {
 			return nil, newError(err)
 		}
 	}
-	return &page{tmpl: t, files: l.files}, nil
+	return &page{tmpl: set.Lookup("/" + name), files: l.files}, nil
 }
 
 // wrong is an error at the place of a use.
