@@ -65,7 +65,12 @@ type Options struct {
 	Node uint32
 	// Logger; nil: nothing is logged.
 	Logger *slog.Logger
+
+	events EventSet // what Listener wants
 }
+
+// wants reports whether somebody listens to such events.
+func (o *Options) wants(k EventKind) bool { return o.events.Has(k) }
 
 func (o Options) withDefaults() (Options, error) {
 	if err := ValidRoute(o.Route); err != nil {
@@ -88,6 +93,10 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	o.events = 0
+	if o.Listener != nil {
+		o.events = o.Listener.Events()
 	}
 	o.Logger = o.Logger.With("component", "sessions", "app", string(o.App))
 	return o, nil

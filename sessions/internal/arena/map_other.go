@@ -1,0 +1,9 @@
+//go:build !unix
+
+package arena
+
+// Elsewhere the blocks are on the collector's heap; it does not scan them either.
+
+func mapMemory(n int) ([]byte, error) { return make([]byte, n), nil }
+
+func unmap([]byte) {}
