@@ -56,10 +56,11 @@ func (m *Manager) shard(k key) *shard { return m.shards[k[0]%shards] }
 // Session.Lock while a request runs.
 func (m *Manager) Serialized() bool { return m.options().Serialized }
 
-// Start starts the goroutine that ends and passivates idle sessions, until ctx is
-// done or Close is called. Call it once.
-func (m *Manager) Start(ctx context.Context) {
-	ctx, m.stop = context.WithCancel(ctx)
+// Start starts the goroutine that ends and passivates idle sessions, until Close.
+// Call it once.
+func (m *Manager) Start() {
+	ctx, stop := context.WithCancel(context.Background())
+	m.stop = stop
 	m.tasks.Go(func() { m.janitor(ctx) })
 }
 
