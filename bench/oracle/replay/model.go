@@ -77,12 +77,12 @@ type Deployment struct {
 
 // Recording is a decoded file.
 type Recording struct {
-	Name        string                       `json:"-"` // base name without extensions
-	Deployments []*Deployment                `json:"deployments"`
-	Profiles    map[string]map[string]string `json:"profiles"`
-	Connectors  map[string]map[string]string `json:"connectors"`
-	Marker      string                       `json:"marker"`
-	Cases       json.RawMessage              `json:"cases"`
+	Name        string                    `json:"-"` // base name without extensions
+	Deployments []*Deployment             `json:"deployments"`
+	Profiles    map[string]map[string]any `json:"profiles"`
+	Connectors  map[string]map[string]any `json:"connectors"`
+	Marker      string                    `json:"marker"`
+	Cases       json.RawMessage           `json:"cases"`
 
 	QuietSeconds float64 `json:"quiet_seconds"`
 	PieceDelay   float64 `json:"piece_delay_seconds"`
