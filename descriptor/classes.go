@@ -16,11 +16,12 @@ const (
 	PolicyComponent   ComponentKind = "policy"
 )
 
-// errorTypes translates exception types that stand for every error.
-var errorTypes = map[string]string{
-	"java.lang.Throwable": "error", "java.lang.Exception": "error", "java.lang.RuntimeException": "error",
-	"java.lang.Error": "error", "javax.servlet.ServletException": "error", "jakarta.servlet.ServletException": "error",
-	"error": "error",
+// errorTypes are Java's exception types that stand for errors of any Go type; the
+// container knows what they mean. "error" is their name in web.toml.
+var errorTypes = map[string]bool{
+	"java.lang.Throwable": true, "java.lang.Exception": true, "java.lang.RuntimeException": true,
+	"java.lang.Error": true, "javax.servlet.ServletException": true, "jakarta.servlet.ServletException": true,
+	"error": true,
 }
 
 // javaClasses are the Java classes that have a counterpart here. Only those are in it

@@ -119,8 +119,8 @@ func (r *reader) errorCode(v value) int {
 // errorType reads the error type of an error page.
 func (r *reader) errorType(v value) string {
 	name := r.token(v)
-	if own, ok := errorTypes[name]; ok {
-		return own
+	if errorTypes[name] {
+		return name
 	}
 	if strings.HasPrefix(name, "java.") || strings.HasPrefix(name, "javax.") || strings.HasPrefix(name, "jakarta.") {
 		r.diags.add(v.pos, SeverityWarning, KindClass, "%s %q is a Java exception, which no code here returns; \"error\" stands for every error, or name the application's own error type", v.name, name)

@@ -58,6 +58,8 @@ var javaKinds = []struct {
 	{"javax.servlet.ServletException", anyError},
 	{"java.lang.Exception", anyError},
 	{"java.lang.Throwable", anyError},
+	{"java.lang.Error", anyError},
+	{"error", anyError},
 }
 
 func anyError(error) bool { return true }
