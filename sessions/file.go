@@ -227,7 +227,6 @@ func (m *Manager) loadFile(ctx context.Context, o *Options) (rep LoadReport, err
 	case errors.Is(err, ErrDamaged):
 		rep.Damage = fmt.Errorf("%s: %w", o.File, err)
 		rep.SetAside, err = setAside(o.File, o.Now())
-		o.Logger.Error("session file is damaged", "error", rep.Damage, "kept_as", rep.SetAside, "loaded", rep.Sessions)
 	}
 	if err != nil {
 		return rep, fmt.Errorf("loading sessions from %s: %w", o.File, err)

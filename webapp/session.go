@@ -274,5 +274,5 @@ func (x *exchange) EncodeURL(r *http.Request, address string) string {
 	if err != nil || s == nil || x.fromCookie {
 		return address
 	}
-	return x.c.tracker.EncodeURL(r, address, sessions.ID(s.ID()))
+	return x.c.tracker.EncodeURL(r, address, sessions.ID(s.ID()), x.c.secure(r))
 }
