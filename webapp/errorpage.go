@@ -205,8 +205,11 @@ func (x *exchange) answerError() {
 	}
 	_ = x.res.ResetBuffer()
 	h := x.res.Header()
-	for _, name := range [...]string{"Content-Length", "Content-Encoding", "Content-Range", "Content-Type", "Etag", "Last-Modified"} {
+	for _, name := range [...]string{"Content-Length", "Content-Encoding", "Content-Type", "Etag", "Last-Modified"} {
 		h.Del(name) // they spoke of what has been dropped
+	}
+	if x.errCode != http.StatusRequestedRangeNotSatisfiable { // there it is part of the error (RFC 9110 §15.5.17)
+		h.Del("Content-Range")
 	}
 	page, found := "", false
 	code, message, cause := x.errCode, x.errMessage, x.err

@@ -43,8 +43,10 @@ type response struct {
 	suspended bool
 	// nested: a dispatch from another application; w buffers already.
 	nested bool
-	unsafe bool  // commit without the session
-	failed error // the session's changes could not be made safe
+	// rawType: the body is a file's bytes, in nobody knows what charset.
+	rawType bool
+	unsafe  bool  // commit without the session
+	failed  error // the session's changes could not be made safe
 }
 
 var (
@@ -248,6 +250,15 @@ func (p *response) SetBufferSize(n int) error {
 // Suspend implements servlet.ResponseState.
 func (p *response) Suspend() { p.suspended = true }
 
+// KeepContentType is called by the servlet of files: their text is in a charset
+// that only the file's author knows, so none is added to Content-Type.
+func (p *response) KeepContentType() {
+	p.rawType = true
+	if outer, ok := p.w.(*response); ok { // a dispatch across applications
+		outer.KeepContentType()
+	}
+}
+
 // commitSession makes the session's changes safe.
 func (p *response) commitSession() error {
 	if p.failed != nil || p.unsafe {
@@ -278,7 +289,9 @@ func (p *response) commit(last bool) error {
 	if p.buf != nil {
 		body = *p.buf
 	}
-	p.ex.c.finishHeaders(h)
+	if !p.rawType {
+		p.ex.c.finishHeaders(h)
+	}
 	if last && h["Content-Length"] == nil && h["Transfer-Encoding"] == nil && h["Trailer"] == nil && bodyAllowed(p.status) &&
 		(len(body) > 0 || p.ex.r.Method != http.MethodHead) {
 		h["Content-Length"] = []string{strconv.Itoa(len(body))}

@@ -60,6 +60,8 @@ func NewDefault(c *servlet.Config) (http.Handler, error) {
 		Error:      sendError,
 		Fail:       servlet.Fail,
 		ServerInfo: ServerInfo,
+
+		KeepContentType: keepContentType,
 	}), nil
 }
 
@@ -101,6 +103,13 @@ func includePath(r *http.Request) (string, bool) {
 	sp, ok1 := servlet.Attribute(r, servlet.AttrIncludeServletPath).(string)
 	pi, ok2 := servlet.Attribute(r, servlet.AttrIncludePathInfo).(string)
 	return sp + pi, ok1 || ok2
+}
+
+// keepContentType tells the container's response, behind any wrappers.
+func keepContentType(w http.ResponseWriter) {
+	if k, ok := servlet.StateOf(w).(interface{ KeepContentType() }); ok {
+		k.KeepContentType()
+	}
 }
 
 func sendError(w http.ResponseWriter, r *http.Request, status int, message string) {

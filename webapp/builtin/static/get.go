@@ -214,6 +214,7 @@ func (s *Servlet) send(w http.ResponseWriter, r *http.Request, t Target, res *re
 	if res.coding != "" {
 		h.Set("Content-Encoding", res.coding)
 	}
+	s.KeepContentType(w)
 	switch {
 	case len(ranges) > 1:
 		s.sendParts(w, res, ranges)

@@ -57,6 +57,9 @@ type Options struct {
 	// Fail reports an error that is the server's, and one inside an include.
 	// Nil calls Error with 500, or 404 for fs.ErrNotExist.
 	Fail func(w http.ResponseWriter, r *http.Request, err error)
+	// KeepContentType is told before a file is sent that its Content-Type is to
+	// stay as it is, without a charset. Nil: nobody needs to know.
+	KeepContentType func(w http.ResponseWriter)
 	// ServerInfo is the line below a listing. Empty is none.
 	ServerInfo string
 }
@@ -91,6 +94,9 @@ func New(o Options) *Servlet {
 			}
 			o.Error(w, r, status, http.StatusText(status))
 		}
+	}
+	if o.KeepContentType == nil {
+		o.KeepContentType = func(http.ResponseWriter) {}
 	}
 	allow := "OPTIONS, GET, HEAD"
 	if o.Config.AllowPostAsGet {
