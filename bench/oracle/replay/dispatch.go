@@ -69,10 +69,10 @@ func (p *player) dispatchCase(ctx context.Context, key int, d *Deployment, a *Ap
 	}
 	k.set("want.body", deref(c.B))
 	if k.answer(c.S, r) {
-		k.dispatchBody(c, r)
+		same := k.dispatchBody(c, r)
 		for _, n := range dispatchHeaders {
-			if n == "Content-Length" && (c.DefaultError != nil || len(want[n]) == 0) {
-				continue
+			if n == "Content-Length" && (!same || c.DefaultError != nil || len(want[n]) == 0) {
+				continue // follows from the body
 			}
 			if n == "Content-Type" && c.DefaultError != nil {
 				continue // of the server's own error page
@@ -86,9 +86,11 @@ func (p *player) dispatchCase(ctx context.Context, key int, d *Deployment, a *Ap
 	return nil
 }
 
-func (k *Case) dispatchBody(c *dispatchCase, r *wire.Response) {
+// dispatchBody compares body and framing; it reports whether they are the same.
+func (k *Case) dispatchBody(c *dispatchCase, r *wire.Response) bool {
+	before := len(k.diffs)
 	if c.DefaultError != nil {
-		return
+		return true
 	}
 	k.text("framing", deref(c.FR), r.Framing)
 	got := utf8Text(r.Body)
@@ -98,6 +100,7 @@ func (k *Case) dispatchBody(c *dispatchCase, r *wire.Response) {
 	default:
 		k.lines(want, got)
 	}
+	return len(k.diffs) == before
 }
 
 // lines compares two texts line by line; lines that are JSON objects are

@@ -165,17 +165,23 @@ func (c *run) response(cmd, a, b string) bool {
 	case "error":
 		throw(servlet.SendError(c.w, c.r, number(a), b))
 	case "redirect":
-		c.w.Header().Set("Location", a)
-		c.w.WriteHeader(http.StatusFound)
-	case "cookie":
-		// with the others of its kind in request, for its attributes
-		return false
-	case "buffer", "reset", "resetbuffer", "close":
-		// A Go handler has no buffer to size, empty or close.
+		throw(servlet.Redirect(c.w, c.r, a))
+	case "buffer":
+		throw(servlet.SetBufferSize(c.w, number(a)))
+	case "reset":
+		throw(servlet.Reset(c.w))
+	case "resetbuffer":
+		throw(servlet.ResetBuffer(c.w))
+	case "close":
+		// A Go handler closes its response by returning; until then, what
+		// it writes is lost.
+		if s := servlet.StateOf(c.w); s != nil {
+			s.Suspend()
+		}
 	case "throw":
 		throwKind(a, b)
 	case "logstate":
-		c.log.add("state n/a")
+		c.log.add("state committed=%v status=%d", servlet.Committed(c.w), servlet.StatusOf(c.w))
 	default:
 		return false
 	}

@@ -25,17 +25,8 @@ func (c *run) vars() {
 	}
 	o.put("attrs", attrs)
 	o.put("method", c.r.Method)
-	o.put("status", c.status())
+	o.put("status", servlet.StatusOf(c.w))
 	c.out(quote(o) + "\n")
-}
-
-// status is what the response will have, as far as a handler can know: that of
-// the error whose page it is, else 200.
-func (c *run) status() int {
-	if code, ok := servlet.Attribute(c.r, servlet.AttrErrorStatusCode).(int); ok && servlet.DispatcherTypeOf(c.r) == servlet.Error {
-		return code
-	}
-	return 200
 }
 
 // attribute gives an attribute the form in which it was recorded.
