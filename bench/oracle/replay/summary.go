@@ -95,6 +95,15 @@ func latin1(s string) string {
 	return string(b)
 }
 
+// fromLatin1 gives each byte a character.
+func fromLatin1(b []byte) string {
+	out := make([]rune, len(b))
+	for i, c := range b {
+		out[i] = rune(c)
+	}
+	return string(out)
+}
+
 // answer tells the case what was answered, for rules, and compares the status.
 // It reports whether the rest of the answers can be compared: not where one is
 // an error and the other is not, which would only repeat the first difference.
