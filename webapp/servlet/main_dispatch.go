@@ -29,25 +29,37 @@ func (sc *scope) Dispatch(w http.ResponseWriter, r *http.Request, t DispatcherTy
 	if c == nil {
 		return ErrNoContainer
 	}
-	kind := wire.DispatchForward
 	if t == Include {
-		kind = wire.DispatchInclude
-	} else if err := c.resetFor(w); err != nil {
+		return c.dispatch(w, r, wire.DispatchInclude, target)
+	}
+	state := stateOf(w)
+	if state == nil {
+		state = &c.res
+	}
+	if err := state.ResetBuffer(); err != nil {
 		return err
 	}
-	return c.dispatch(w, r, kind, target)
+	err := c.dispatch(w, r, wire.DispatchForward, target)
+	state.Suspend()
+	return err
 }
 
-// resetFor drops what a response holds back, before a forward.
-func (c *call) resetFor(w http.ResponseWriter) error {
-	if w == http.ResponseWriter(&c.res) {
-		return c.res.reset()
-	}
-	if c.res.committed() {
-		return ErrCommitted
-	}
-	if x, ok := w.(interface{ Reset() error }); ok {
-		return x.Reset()
+// responseState is what a forward needs of the response behind any wrappers.
+type responseState interface {
+	ResetBuffer() error
+	Suspend()
+}
+
+func stateOf(w http.ResponseWriter) responseState {
+	for w != nil {
+		if s, ok := w.(responseState); ok {
+			return s
+		}
+		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return nil
+		}
+		w = u.Unwrap()
 	}
 	return nil
 }
@@ -78,11 +90,11 @@ func (c *call) dispatch(w http.ResponseWriter, r *http.Request, kind wire.Dispat
 func (w *response) goDirect(m *wire.Dispatch) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.status != 0 || w.sent || w.closed || w.hijacked || w.direct {
+	if len(w.body) > 0 || w.sent || w.closed || w.hijacked || w.direct {
 		return false
 	}
 	w.direct = true
-	m.Header = w.header
+	m.Status, m.Header = w.status, w.header
 	return true
 }
 
@@ -131,7 +143,7 @@ func (c *call) runDispatch(w http.ResponseWriter, r *http.Request, m *wire.Dispa
 // openDispatch opens the stream, and before any nested pass can come says where
 // it belongs.
 func (c *call) openDispatch(r *http.Request, m *wire.Dispatch) (*wire.Stream, error) {
-	return c.w.conn.OpenWith(wire.TypeDispatch, 0, frameOf(m), func(s *wire.Stream) {
+	return c.w.conn.OpenWith(wire.TypeDispatch, 0, frameOf(m), nil, func(s *wire.Stream) {
 		c.w.scopes.Store(s.ID(), &outerScope{scope: c.scope, request: r})
 	})
 }

@@ -18,9 +18,9 @@ type response struct {
 	c *call
 
 	mu       sync.Mutex
-	header   http.Header   // the author's
+	header   http.Header   // the author's; it counts until the head leaves
 	status   int           // guarded by mu; 0 until WriteHeader
-	head     wire.Frame    // guarded by mu; status and header as WriteHeader found them
+	limit    int           // guarded by mu; bytes held back, 0 is wire.MaxData
 	body     []byte        // guarded by mu; held back
 	pooled   *[]byte       // guarded by mu; what body began as
 	sent     bool          // guarded by mu; the head has left
@@ -47,7 +47,8 @@ var (
 // Header implements http.ResponseWriter.
 func (w *response) Header() http.Header { return w.header }
 
-// WriteHeader implements http.ResponseWriter.
+// WriteHeader implements http.ResponseWriter. As in the server, status and
+// header can be changed until the head leaves (Servlet 6.1 §5.2).
 func (w *response) WriteHeader(status int) {
 	if status < 100 || status > 999 {
 		panic(fmt.Sprintf("invalid WriteHeader code %v", status))
@@ -58,7 +59,7 @@ func (w *response) WriteHeader(status int) {
 }
 
 func (w *response) writeHeaderLocked(status int) {
-	if w.closed || w.hijacked || w.direct || w.status != 0 {
+	if w.closed || w.hijacked || w.direct || w.sent {
 		return
 	}
 	if status < 200 && status != http.StatusSwitchingProtocols {
@@ -66,8 +67,6 @@ func (w *response) writeHeaderLocked(status int) {
 		return
 	}
 	w.status = status
-	w.head = wire.NewFrame()
-	w.head = w.head.Set(wire.AppendHead(w.head.Bytes(), status, w.header))
 }
 
 // Write implements http.ResponseWriter.
@@ -77,14 +76,14 @@ func (w *response) Write(p []byte) (int, error) {
 	if err := w.writableLocked(len(p)); err != nil || w.closed {
 		return len(p), err
 	}
-	if len(w.body)+len(p) <= wire.MaxData {
+	if len(w.body)+len(p) <= w.bufferSize() {
 		w.holdLocked(p)
 		return len(p), nil
 	}
 	if err := w.sendLocked(0); err != nil {
 		return 0, err
 	}
-	if len(p) < wire.MaxData {
+	if len(p) < w.bufferSize() {
 		w.holdLocked(p)
 		return len(p), nil
 	}
@@ -95,7 +94,7 @@ func (w *response) Write(p []byte) (int, error) {
 // WriteString implements io.StringWriter.
 func (w *response) WriteString(s string) (int, error) {
 	w.mu.Lock()
-	if len(w.body)+len(s) > wire.MaxData {
+	if len(w.body)+len(s) > w.bufferSize() {
 		w.mu.Unlock()
 		return w.Write([]byte(s))
 	}
@@ -127,6 +126,14 @@ func (w *response) writableLocked(n int) error {
 		return http.ErrBodyNotAllowed
 	}
 	return nil
+}
+
+// bufferSize is how many bytes are held back. It is read under mu.
+func (w *response) bufferSize() int {
+	if w.limit > 0 {
+		return w.limit
+	}
+	return wire.MaxData
 }
 
 func (w *response) bufferLocked() {
@@ -162,14 +169,13 @@ func (w *response) sendLocked(f wire.Flags) error {
 		}
 		return w.err
 	}
-	m := wire.Response{Body: w.body}
+	m := wire.Response{Status: w.status, Header: w.header, Body: w.body}
 	m.Changes = w.c.scope.take()
 	if !w.c.s.Spend(len(m.Body)) {
 		return fmt.Errorf("no credit for the first %d bytes", len(m.Body)) // cannot be: the window is larger
 	}
 	w.sent = true
-	w.err = w.c.s.Send(wire.TypeResponse, f|wire.FlagCommit, w.head.Set(m.AppendRest(w.head.Bytes(), wire.HeaderLen)))
-	w.head = wire.Frame{}
+	w.err = w.c.s.Send(wire.TypeResponse, f|wire.FlagCommit, frameOf(&m))
 	w.body = w.body[:0]
 	return w.err
 }
@@ -216,22 +222,67 @@ func (w *response) committed() bool {
 	return w.sent || w.hijacked
 }
 
-// reset drops what is held back. Headers stay.
-func (w *response) reset() error {
+// Committed implements ResponseState.
+func (w *response) Committed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.sent || w.hijacked
+}
+
+// Status implements ResponseState.
+func (w *response) Status() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.status == 0 {
+		return http.StatusOK
+	}
+	return w.status
+}
+
+// ResetBuffer implements ResponseState.
+func (w *response) ResetBuffer() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.sent || w.hijacked || w.direct {
 		return ErrCommitted
 	}
-	w.resetLocked()
+	w.body = w.body[:0]
 	return nil
 }
 
-func (w *response) resetLocked() {
-	if w.status != 0 {
-		w.head.Drop()
+// Reset implements ResponseState.
+func (w *response) Reset() error {
+	if err := w.ResetBuffer(); err != nil {
+		return err
 	}
-	w.status, w.body = 0, w.body[:0]
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.status = 0
+	for k := range w.header {
+		if k != "Set-Cookie" {
+			delete(w.header, k)
+		}
+	}
+	return nil
+}
+
+// SetBufferSize implements ResponseState. A worker holds back at most what one
+// frame carries.
+func (w *response) SetBufferSize(n int) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.sent || w.hijacked || w.direct || len(w.body) > 0 {
+		return ErrCommitted
+	}
+	w.limit = min(max(n, 1), wire.MaxData)
+	return nil
+}
+
+// Suspend implements ResponseState.
+func (w *response) Suspend() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed = true
 }
 
 // fail has the response end with a failure; a later one replaces an earlier.
@@ -249,7 +300,7 @@ func (w *response) sendError(f *wire.Failure) error {
 	if w.sent || w.hijacked || w.direct {
 		return ErrCommitted
 	}
-	w.resetLocked()
+	w.status, w.body = 0, w.body[:0]
 	w.failure = f
 	w.closed = true
 	return nil
@@ -273,18 +324,11 @@ func (w *response) finish() {
 	case w.err != nil:
 		// The connection is gone, or the request was given up.
 	case !w.sent && !w.direct && m.Failure == nil:
-		if w.status == 0 {
-			w.head = wire.NewFrame()
-			w.head = w.head.Set(wire.AppendHead(w.head.Bytes(), 0, w.header))
-		}
+		m.Status, m.Header = w.status, w.header
 		m.Trailer = w.trailers()
 		m.Body = w.body
-		w.err = s.Send(wire.TypeResponse, wire.FlagEnd, w.head.Set(m.AppendRest(w.head.Bytes(), wire.HeaderLen)))
-		w.head = wire.Frame{}
+		w.err = s.Send(wire.TypeResponse, wire.FlagEnd, frameOf(&m))
 	default:
-		if w.status != 0 && !w.sent {
-			w.head.Drop()
-		}
 		if !w.sent {
 			m.Header = w.header
 		} else if len(w.body) > 0 {
@@ -345,7 +389,6 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	call := &wire.Call{Op: wire.OpUpgrade}
 	if w.status != 0 {
 		call.Status, call.Header = w.status, w.header
-		w.head.Drop()
 	}
 	if ch := w.c.scope.take(); ch != nil {
 		if _, err := w.c.scope.callOn(w.c.s, &wire.Call{Op: wire.OpCommit, Changes: ch}); err != nil {

@@ -83,6 +83,3 @@ func (f Frame) Set(b []byte) Frame {
 
 // Len is the length of the payload so far.
 func (f Frame) Len() int { return len(f.buf.b) - HeaderLen }
-
-// Drop gives a frame back that is not sent.
-func (f Frame) Drop() { f.buf.free() }

@@ -107,12 +107,15 @@ func (c *Conn) Err() error {
 func (c *Conn) Heard() time.Time { return time.Unix(0, c.heard.Load()) }
 
 // Open begins a stream with a frame; the payload is m's.
-func (c *Conn) Open(t Type, f Flags, m Frame) (*Stream, error) { return c.OpenWith(t, f, m, nil) }
+func (c *Conn) Open(t Type, f Flags, m Frame) (*Stream, error) {
+	return c.OpenWith(t, f, m, nil, nil)
+}
 
-// OpenWith is Open, and calls ready with the stream before the frame is sent, so
-// before anything can arrive for it.
-func (c *Conn) OpenWith(t Type, f Flags, m Frame, ready func(*Stream)) (*Stream, error) {
+// OpenWith is Open with a value for Owner, and calls ready with the stream, if
+// it is not nil, before the frame is sent, so before anything can arrive for it.
+func (c *Conn) OpenWith(t Type, f Flags, m Frame, owner any, ready func(*Stream)) (*Stream, error) {
 	s := newStream(c)
+	s.owner = owner
 	c.mu.Lock()
 	if c.err != nil {
 		defer c.mu.Unlock()
@@ -131,7 +134,7 @@ func (c *Conn) OpenWith(t Type, f Flags, m Frame, ready func(*Stream)) (*Stream,
 	return s, nil
 }
 
-// Owner is what SetOwner has attached to an open stream, nil if there is no such
+// Owner is what OpenWith was given for an open stream, nil if there is no such
 // stream.
 func (c *Conn) Owner(stream uint32) any {
 	c.mu.Lock()

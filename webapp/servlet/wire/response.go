@@ -33,18 +33,7 @@ const (
 // Append appends the message.
 func (m *Response) Append(b []byte) []byte {
 	at := len(b)
-	return m.AppendRest(AppendHead(b, m.Status, m.Header), at)
-}
-
-// AppendHead appends the beginning of a Response, its status and header, as
-// they are at this moment. AppendRest completes it.
-func AppendHead(b []byte, status int, h http.Header) []byte {
-	return appendHeaders(appendUint(append(b, 0), uint64(status)), h)
-}
-
-// AppendRest appends all but status and header to the Response whose head
-// begins at b[at].
-func (m *Response) AppendRest(b []byte, at int) []byte {
+	b = appendHeaders(appendUint(append(b, 0), uint64(m.Status)), m.Header)
 	if m.Changes != nil {
 		b[at] |= respChanges
 		b = m.Changes.append(b)

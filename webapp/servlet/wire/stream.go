@@ -19,7 +19,7 @@ type Stream struct {
 	c      *Conn
 	id     uint32
 	theirs bool // opened by the peer
-	owner  any  // guarded by c.mu; see SetOwner
+	owner  any  // see Conn.Owner
 
 	// Set by Handle, called by the goroutine that reads.
 	onCancel func()
@@ -48,13 +48,6 @@ func newStream(c *Conn) *Stream {
 
 // ID is the stream's number.
 func (s *Stream) ID() uint32 { return s.id }
-
-// SetOwner attaches a value to the stream, for Conn.Owner.
-func (s *Stream) SetOwner(v any) {
-	s.c.mu.Lock()
-	defer s.c.mu.Unlock()
-	s.owner = v
-}
 
 // Conn is the connection that the stream is a part of.
 func (s *Stream) Conn() *Conn { return s.c }
