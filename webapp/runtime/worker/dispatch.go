@@ -39,10 +39,18 @@ func acceptDispatch(pr *process, s *wire.Stream, m wire.Msg) {
 	go func() {
 		defer ex.dispatches.Done()
 		defer cancel()
+		ex.passGate()
 		err := ex.dispatch(ctx, s, d)
+		ex.passGate()
 		m.Free()
 		endDispatch(s, err)
 	}()
+}
+
+// passGate orders what comes after it behind the frames handled so far.
+func (ex *exchange) passGate() {
+	ex.gate.Lock()
+	defer ex.gate.Unlock()
 }
 
 func endDispatch(s *wire.Stream, err error) {
@@ -132,7 +140,7 @@ func (ex *exchange) forward(w http.ResponseWriter, r *http.Request, d *wire.Disp
 
 // dispatchRequest is the request as the application passes it on.
 func (ex *exchange) dispatchRequest(ctx context.Context, s *wire.Stream, d *wire.Dispatch) *http.Request {
-	base := &mergedContext{Context: ctx, values: ex.r.Context(), from: parent{process: ex.pr, stream: s.ID()}}
+	base := &mergedContext{Context: ctx, values: ex.r.Context(), from: parent{process: ex.pr, stream: s.ID(), gate: ex.gate}}
 	r := ex.r.WithContext(base)
 	if d.HasRequest {
 		r.Method, r.Header, r.ContentLength = d.Method, d.RequestHeader, d.ContentLength

@@ -35,6 +35,11 @@ type exchange struct {
 	cancel  context.CancelFunc
 	pumping chan struct{} // closed when the pump has ended
 
+	// gate is held while a frame is handled, by the request and by those that
+	// are dispatched from it: the container's side of a request is not for
+	// several goroutines at once.
+	gate *sync.Mutex
+
 	mu         sync.Mutex
 	over       bool           // guarded by mu; no more dispatches
 	handedOver bool           // guarded by mu; a dispatch writes, or wrote, the response
@@ -192,6 +197,8 @@ func (ex *exchange) sendError(code int, message string) {
 
 // handle takes one frame; true if it was the last.
 func (ex *exchange) handle(m wire.Msg) bool {
+	ex.gate.Lock()
+	defer ex.gate.Unlock()
 	switch m.Type {
 	case wire.TypeResponse, wire.TypeEnd:
 		return ex.response(m)
@@ -324,6 +331,8 @@ func (ex *exchange) fail(r *wire.Response) {
 		panic(http.ErrAbortHandler)
 	case wire.FailStatus:
 		ex.sendError(f.Status, f.Message)
+	case wire.FailPanic, wire.FailUnavailable:
+		panic(servlet.ErrorOf(f))
 	default:
 		ex.c.Fail(ex.w, ex.r, servlet.ErrorOf(f))
 	}

@@ -28,7 +28,7 @@ type process struct {
 	held  heldValues
 
 	segments segmentTable
-	log   *slog.Logger
+	log      *slog.Logger
 
 	reason atomic.Pointer[string] // why we killed it
 

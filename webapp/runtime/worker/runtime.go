@@ -58,9 +58,9 @@ type Program struct {
 	current atomic.Pointer[process] // nil while there is none
 
 	mu       sync.Mutex
-	down     error         // guarded by mu; why there is none
-	changed  chan struct{} // guarded by mu; closed when current or down changes
-	inits    []initFrame   // guarded by mu; what a new process must do again
+	down     error                 // guarded by mu; why there is none
+	changed  chan struct{}         // guarded by mu; closed when current or down changes
+	inits    []initFrame           // guarded by mu; what a new process must do again
 	segments map[string]uint32     // guarded by mu; numbers of segments, by what they are made of
 	kinds    servlet.ListenerKinds // guarded by mu; what the declared listeners hear
 	binding  bool                  // guarded by mu; values of attributes may listen

@@ -88,6 +88,7 @@ type parentKey struct{}
 type parent struct {
 	process *process
 	stream  uint32
+	gate    *sync.Mutex
 }
 
 // ServeHTTP implements http.Handler.
@@ -105,6 +106,11 @@ func (sg *segment) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	ex := &exchange{sg: sg, w: w, r: r, pass: pass, x: pass.Exchange, c: pass.Exchange.Container(), nested: nested}
+	if nested {
+		ex.gate = from.gate
+	} else {
+		ex.gate = new(sync.Mutex)
+	}
 	defer ex.release()
 	if err := ex.begin(from); err != nil {
 		unavailable(w, r, pass, err)
