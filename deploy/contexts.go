@@ -155,6 +155,10 @@ func (c *Contexts) load(l Launch) (*descriptor.WebApp, error) {
 			l.Logger.Warn("descriptor: "+d.Message, "at", d.Pos.String())
 		}
 	}
+	if root := model.JBoss.ContextRoot; root != "" && MakeName(root, "").Path != l.Name.Path {
+		l.Logger.Warn("context-root has no effect: the bundle's name says where it is deployed",
+			"at", model.JBoss.ContextRootPos.String(), "context-root", root, "name", l.Name.Display())
+	}
 	return model, diags.Err()
 }
 

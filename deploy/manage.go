@@ -122,6 +122,10 @@ func (h *Host) claimOrRegister(ctx context.Context, name Name) (*app, error) {
 }
 
 func (h *Host) deployAs(ctx context.Context, a *app, bundle string, isDir bool) error {
+	if a.origin.docBase != "" {
+		return fmt.Errorf("application %s is deployed from %s by its context file %s: undeploy it first",
+			a.name.Display(), a.origin.docBase, a.tried.xml.path)
+	}
 	target := filepath.Join(h.opts.AppBase, a.name.BaseName())
 	if !isDir {
 		target += filepath.Ext(bundle)

@@ -69,6 +69,19 @@ func TestManage(t *testing.T) {
 	}
 }
 
+// TestDeployOverExternal: what a context file deploys from elsewhere is not
+// silently shadowed.
+func TestDeployOverExternal(t *testing.T) {
+	h := newTestHost(t, nil)
+	h.place("ewar xml-ewar")
+	h.start()
+	h.zip("outside/app.war", "other")
+	if _, err := h.Deploy(t.Context(), h.path("outside/app.war"), ""); err == nil || h.has("webapps/app.war") {
+		t.Errorf("deployed: %v", err)
+	}
+	h.wantText("/app/", "ewar")
+}
+
 func second(_ AppInfo, err error) error { return err }
 
 // TestStop: sessions are saved, and nothing goes on.
