@@ -131,6 +131,9 @@ func (c *Contexts) build(l Launch, model *descriptor.WebApp, runtime webapp.Runt
 	if p := model.Context.Manager.Pathname; p != nil && *p == "" {
 		opts.Sessions.File = "" // the application does not want its sessions saved
 	}
+	if most := model.JBoss.MaxActiveSessions; most != nil && model.Context.Manager.MaxActiveSessions == nil {
+		opts.Sessions.MaxActive = *most
+	}
 	if previous, ok := l.Previous.(*contextApp); ok {
 		opts.Previous = previous.Context
 	}
