@@ -60,8 +60,16 @@ func (r *reader) want(v value, kinds ...tomltree.Kind) bool {
 	for i, k := range kinds {
 		names[i] = string(k)
 	}
-	r.errorf(v.pos, "%s is a %s; it must be a %s", v.name, v.kind, strings.Join(names, " or a "))
+	r.errorf(v.pos, "%s is %s; it must be %s", v.name, article(v.kind), article(tomltree.Kind(strings.Join(names, " or "))))
 	return false
+}
+
+// article puts "a" or "an" before a kind.
+func article(k tomltree.Kind) string {
+	if strings.ContainsAny(string(k[:1]), "aeiou") {
+		return "an " + string(k)
+	}
+	return "a " + string(k)
 }
 
 // str returns a text, "" if it is of another type.
@@ -181,37 +189,59 @@ func (r *reader) duration(v value, unit time.Duration, unitName string, lo int64
 		}
 		return d, true
 	}
-	n, ok := r.integer(v, lo, hi)
-	if !ok {
+	if !r.want(v, tomltree.Int) {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(v.text, 10, 64)
+	if err != nil || n < lo || n > hi {
+		least := ""
+		if lo > -hi {
+			least = fmt.Sprintf(", at least %d", lo)
+		}
+		r.errorf(v.pos, "%s is %q; it must be a whole number of %s%s", v.name, v.text, unitName, least)
 		return 0, false
 	}
 	return time.Duration(n) * unit, true
 }
 
-// sizeUnits are the suffixes of a size in TOML: powers of 1024.
+// sizeUnits are the units of a size in TOML: powers of 1024, whose short names are taken too.
 var sizeUnits = []struct {
-	suffix string
-	factor int64
-}{{"GB", 1 << 30}, {"MB", 1 << 20}, {"KB", 1 << 10}, {"B", 1}}
+	suffixes []string
+	factor   int64
+}{
+	{[]string{"GIB", "GB", "G"}, 1 << 30},
+	{[]string{"MIB", "MB", "M"}, 1 << 20},
+	{[]string{"KIB", "KB", "K"}, 1 << 10},
+	{[]string{"B", ""}, 1},
+}
 
-// size reads a number of bytes, or in TOML also a text such as "64MB".
+// size reads a number of bytes, or in TOML also a text such as "64MiB".
 func (r *reader) size(v value, lo int64) (int64, bool) {
-	if v.kind != tomltree.String {
-		return r.integer(v, lo, math.MaxInt64)
-	}
 	if v.unknown {
 		return 0, false
 	}
-	text := strings.ToUpper(strings.ReplaceAll(v.text, " ", ""))
+	if n, ok := parseSize(v.text); ok && n >= lo && (v.kind == "" || v.kind == tomltree.String) {
+		return n, true
+	}
+	if v.kind != tomltree.String {
+		return r.integer(v, lo, math.MaxInt64)
+	}
+	r.errorf(v.pos, "%s is %q; it must be a size such as \"64MiB\" or \"512KiB\", or a number of bytes", v.name, v.text)
+	return 0, false
+}
+
+func parseSize(text string) (int64, bool) {
+	text = strings.ToUpper(strings.ReplaceAll(text, " ", ""))
 	for _, u := range sizeUnits {
-		digits, ok := strings.CutSuffix(text, u.suffix)
-		if !ok {
-			continue
-		}
-		if n, err := strconv.ParseInt(digits, 10, 64); err == nil && n >= max(lo, 0) && n <= math.MaxInt64/u.factor {
-			return n * u.factor, true
+		for _, suffix := range u.suffixes {
+			digits, ok := strings.CutSuffix(text, suffix)
+			if !ok {
+				continue
+			}
+			if n, err := strconv.ParseInt(digits, 10, 64); err == nil && n >= 0 && n <= math.MaxInt64/u.factor {
+				return n * u.factor, true
+			}
 		}
 	}
-	r.errorf(v.pos, "%s is %q; it must be a size such as \"64MB\" or \"512KB\", or a number of bytes", v.name, v.text)
 	return 0, false
 }

@@ -9,7 +9,7 @@ import (
 // wins over earlier, as in JBoss; a repetition is warned about.
 var replicationKeys = map[string]func(*reader, *Replication, value){
 	"cache-name": func(r *reader, c *Replication, v value) {
-		if s := r.str(v); s != "" {
+		if s := r.token(v); s != "" {
 			c.CacheName, c.CacheNamePos = strings.TrimPrefix(s, "jboss.infinispan."), v.pos
 		}
 	},

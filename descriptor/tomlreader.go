@@ -51,7 +51,7 @@ func (t *tomlReader) isKind(n *tomltree.Node, want tomltree.Kind) bool {
 	if n.Kind == want {
 		return true
 	}
-	t.errorf(t.at(n.Pos), "%s is a %s; it must be a %s", nodeName(n), n.Kind, want)
+	t.errorf(t.at(n.Pos), "%s is %s; it must be %s", nodeName(n), article(n.Kind), article(want))
 	return false
 }
 
@@ -104,7 +104,7 @@ func (t *tomlReader) params(n *tomltree.Node) []Param {
 	}
 	for _, c := range n.Children {
 		if c.Kind == tomltree.Table || c.Kind == tomltree.Array {
-			t.errorf(t.at(c.Pos), "%s is a %s; it must be a text, a number or a boolean", nodeName(c), c.Kind)
+			t.errorf(t.at(c.Pos), "%s is %s; it must be a string, a number or a boolean", nodeName(c), article(c.Kind))
 			continue
 		}
 		out = append(out, Param{Name: c.Key, Value: t.value(c).text, Pos: t.at(c.KeyPos)})

@@ -281,7 +281,7 @@ func (t *webTOML) envEntry(n *tomltree.Node) {
 		"type": t.into(func(v value) { e.Type = t.token(v) }),
 		"value": func(n *tomltree.Node) {
 			if n.Kind == tomltree.Table || n.Kind == tomltree.Array {
-				t.errorf(t.at(n.Pos), "value is a %s; it must be a text, a number or a boolean", n.Kind)
+				t.errorf(t.at(n.Pos), "value is %s; it must be a string, a number or a boolean", article(n.Kind))
 				return
 			}
 			e.Value = t.value(n).text

@@ -47,7 +47,7 @@ func (x *xmlReader) children(e *xmltree.Element, h handlers) {
 		x.warnf(x.at(e.TextPos), "text directly in <%s> is ignored", e.Local)
 	}
 	for _, c := range e.Children {
-		if c.Space != x.space && !sameFamily(c.Space, x.space) {
+		if c.Space != x.space && !sameFamily(c.Space) {
 			x.warnOnce("space "+c.Space, x.at(c.Pos), "<%s> is in the namespace %q, which has no meaning here; it is ignored", c.Local, c.Space)
 			continue
 		}
@@ -143,9 +143,4 @@ func family(space string) string {
 
 // sameFamily lets documents mix namespaces of one family: jboss-web.xml takes elements of
 // the servlet schemas, and files of the wild leave a part without namespace.
-func sameFamily(a, b string) bool {
-	if a == "" || b == "" {
-		return true
-	}
-	return family(a) != "" && family(b) != ""
-}
+func sameFamily(space string) bool { return space == "" || family(space) != "" }
