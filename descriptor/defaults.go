@@ -24,9 +24,6 @@ func (c *Runtime) fromParams(r *reader, params []Param) {
 		}
 		r.errorf(p.Pos, "the context parameter %q is not known%s", p.Name, didYouMean(name, sortedRuntimeKeys()))
 	}
-	fillIn(&c.Kind, from.Kind)
-	fillIn(&c.App, from.App)
-	fillIn(&c.Build, from.Build)
 	c.fill(&from)
 }
 

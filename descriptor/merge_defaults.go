@@ -80,6 +80,9 @@ func (j *JBoss) fill(def *JBoss) {
 }
 
 func (c *Runtime) fill(def *Runtime) {
+	fillIn(&c.Kind, def.Kind)
+	fillIn(&c.App, def.App)
+	fillIn(&c.Build, def.Build)
 	fillIn(&c.Memory, def.Memory)
 	fillIn(&c.MaxRequests, def.MaxRequests)
 	fillIn(&c.RequestTimeout, def.RequestTimeout)
