@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,6 +25,8 @@ type Context struct {
 	d    *descriptor.WebApp
 	log  *slog.Logger
 	path string
+	// escaped is path as it is written in addresses.
+	escaped string
 
 	app      *servlet.Context
 	table    *mapper.Table
@@ -70,7 +73,7 @@ func New(o Options) (*Context, error) {
 	if o.FS == nil {
 		o.FS = noFiles{}
 	}
-	c := &Context{opts: o, d: o.Descriptor, log: o.Logger, path: o.Path, wrappers: map[string]*wrapper{}}
+	c := &Context{opts: o, d: o.Descriptor, log: o.Logger, path: o.Path, escaped: (&url.URL{Path: o.Path}).EscapedPath(), wrappers: map[string]*wrapper{}}
 	c.app = servlet.NewContext(c.config())
 	if o.Builtins == nil {
 		o.Builtins = builtinApp()

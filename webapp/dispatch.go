@@ -117,7 +117,7 @@ func (x *exchange) forward(w http.ResponseWriter, r *http.Request, t servlet.Dis
 
 // aim points a pass at the target's paths.
 func (x *exchange) aim(pass *servlet.Pass, d *destination) {
-	pass.RequestURI = x.c.path + d.raw
+	pass.RequestURI = x.c.escaped + d.raw
 	pass.ServletPath, pass.PathInfo, pass.Mapping = d.m.ServletPath, d.m.PathInfo, d.m.Mapping
 	if d.query != "" {
 		pass.Query = d.query
@@ -129,7 +129,7 @@ func (x *exchange) aim(pass *servlet.Pass, d *destination) {
 func (x *exchange) setForward(p *servlet.Pass) func() {
 	return x.setAttributes([]attribute{
 		{servlet.AttrForwardRequestURI, p.RequestURI},
-		{servlet.AttrForwardContextPath, x.c.path},
+		{servlet.AttrForwardContextPath, x.c.escaped},
 		{servlet.AttrForwardServletPath, p.ServletPath},
 		{servlet.AttrForwardPathInfo, orNil(p.PathInfo)},
 		{servlet.AttrForwardQueryString, orNil(p.Query)},
@@ -171,8 +171,8 @@ func (x *exchange) include(w http.ResponseWriter, r *http.Request, d *destinatio
 	pass := &servlet.Pass{Type: servlet.Include, RequestURI: from.RequestURI, Query: from.Query, ServletPath: from.ServletPath, PathInfo: from.PathInfo, Mapping: from.Mapping}
 	if !d.named {
 		undo := x.setAttributes([]attribute{
-			{servlet.AttrIncludeRequestURI, x.c.path + d.raw},
-			{servlet.AttrIncludeContextPath, x.c.path},
+			{servlet.AttrIncludeRequestURI, x.c.escaped + d.raw},
+			{servlet.AttrIncludeContextPath, x.c.escaped},
 			{servlet.AttrIncludeServletPath, d.m.ServletPath},
 			{servlet.AttrIncludePathInfo, orNil(d.m.PathInfo)},
 			{servlet.AttrIncludeQueryString, orNil(d.query)},

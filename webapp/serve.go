@@ -2,6 +2,7 @@ package webapp
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/go-chi/chi/v5"
@@ -47,7 +48,7 @@ func (c *Context) ServePath(w http.ResponseWriter, r *http.Request, p urlpath.Pa
 		o.ObserveRequest(x.r)
 	}
 	if m.Redirect {
-		x.redirectSlash(p.Raw)
+		x.redirectSlash(p.Clean)
 		return
 	}
 	x.serve(&m, found)
@@ -81,19 +82,9 @@ func rooted(path string) string {
 	return path
 }
 
-// redirectSlash sends the client from the bare context path to the one with a
-// slash.
-func (x *exchange) redirectSlash(raw string) {
-	path, params := raw, ""
-	if i := strings.LastIndexByte(raw, '/'); i >= 0 {
-		if j := strings.IndexByte(raw[i:], ';'); j >= 0 {
-			path, params = raw[:i+j], raw[i+j:]
-		}
-	}
-	location := path + "/" + params
-	for strings.HasPrefix(location, "//") {
-		location = location[1:] // it would name another host
-	}
+// redirectSlash sends the client to the same path with a slash at its end.
+func (x *exchange) redirectSlash(path string) {
+	location := (&url.URL{Path: path + "/"}).EscapedPath()
 	if q := x.First().Query; q != "" {
 		location += "?" + q
 	}

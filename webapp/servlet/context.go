@@ -69,6 +69,7 @@ type SessionRules struct {
 // is safe for concurrent use.
 type Context struct {
 	cfg       ContextConfig
+	escaped   string // cfg.Path, percent-encoded
 	servlets  map[string]bool
 	listeners listenerSet
 	types     typeMemory
@@ -83,7 +84,7 @@ func NewContext(cfg ContextConfig) *Context {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	c := &Context{cfg: cfg, servlets: make(map[string]bool, len(cfg.Servlets))}
+	c := &Context{cfg: cfg, escaped: escapePath(cfg.Path), servlets: make(map[string]bool, len(cfg.Servlets))}
 	for _, s := range cfg.Servlets {
 		c.servlets[s] = true
 	}

@@ -95,14 +95,15 @@ func RemoveAttribute(r *http.Request, name string) {
 	}
 }
 
-// ContextPath is the application's path: "" for the root application, else
-// "/name". What it links to itself must begin with it (or be relative).
+// ContextPath is the application's path as it is written in an address,
+// percent-encoded: "" for the root application, else "/name". What it links to
+// itself must begin with it (or be relative). See Context.Path for the name.
 func ContextPath(r *http.Request) string {
 	p := passOf(r)
 	if p == nil {
 		return ""
 	}
-	return p.Exchange.context.cfg.Path
+	return p.Exchange.context.escaped
 }
 
 // ServletPath is the part of the request's path, after the context path, that

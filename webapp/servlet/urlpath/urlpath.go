@@ -46,7 +46,7 @@ var (
 	ErrNotAbsolute = errors.New("path does not begin with a slash")
 	ErrEncoding    = errors.New("path has a percent sign without two hex digits")
 	ErrSlash       = errors.New("path has a backslash or an encoded slash")
-	ErrCharacter   = errors.New("path has a character that has to be percent-encoded")
+	ErrCharacter   = errors.New("path or query has a character that has to be percent-encoded")
 	ErrNUL         = errors.New("path has a NUL")
 	ErrAbove       = errors.New("path leads above the root")
 	ErrUTF8        = errors.New("path is not valid UTF-8")
@@ -54,13 +54,17 @@ var (
 
 // FromRequest parses the path that the client has sent, in any of the forms of
 // RFC 9112 §3.2. A request that has no request target (one made by a program)
-// is parsed from its URL.
+// is parsed from its URL. A query with characters that a URI cannot have is
+// refused too (see CheckQuery).
 func FromRequest(r *http.Request) (Path, error) {
 	raw := r.RequestURI
 	if raw == "" {
 		return Parse(r.URL.EscapedPath(), Options{})
 	}
 	if i := strings.IndexByte(raw, '?'); i >= 0 {
+		if err := CheckQuery(raw[i+1:]); err != nil {
+			return Path{Raw: raw[:i]}, err
+		}
 		raw = raw[:i]
 	}
 	if raw != "" && raw[0] != '/' {
