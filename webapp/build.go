@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/serval-server/serval/descriptor"
+	"github.com/serval-server/serval/webapp/builtin/mime"
 	"github.com/serval-server/serval/webapp/mapper"
 	"github.com/serval-server/serval/webapp/servlet"
 )
@@ -20,19 +21,20 @@ func (noFiles) Open(name string) (fs.File, error) {
 // config is the application as its own code shall see it.
 func (c *Context) config() servlet.ContextConfig {
 	cfg := servlet.ContextConfig{
-		Path:             c.opts.Path,
-		Version:          c.opts.Version,
-		Name:             c.d.DisplayName,
-		Params:           contextParams(c.d),
-		FS:               c.opts.FS,
-		Dir:              c.opts.Dir,
-		TempDir:          c.opts.TempDir,
-		Logger:           c.log,
-		MIME:             mimeTypes(c.d.MimeMappings),
-		SessionTimeout:   c.d.SessionConfig.Timeout,
-		Sessions:         sessionRules(c.d),
-		RequestEncoding:  c.d.RequestEncoding,
-		ResponseEncoding: c.d.ResponseEncoding,
+		Path:              c.opts.Path,
+		Version:           c.opts.Version,
+		Name:              c.d.DisplayName,
+		Params:            contextParams(c.d),
+		FS:                c.opts.FS,
+		Dir:               c.opts.Dir,
+		TempDir:           c.opts.TempDir,
+		Logger:            c.log,
+		MIME:              mimeTypes(c.d.MimeMappings),
+		SessionTimeout:    c.d.SessionConfig.Timeout,
+		Sessions:          sessionRules(c.d),
+		RequestEncoding:   c.d.RequestEncoding,
+		ResponseEncoding:  c.d.ResponseEncoding,
+		AbsoluteRedirects: c.d.Context.UseRelativeRedirects != nil && !*c.d.Context.UseRelativeRedirects,
 	}
 	for _, s := range c.d.Servlets {
 		cfg.Servlets = append(cfg.Servlets, s.Name)
@@ -75,7 +77,12 @@ func mimeTypes(list []descriptor.MimeMapping) func(string) string {
 			m[t.Extension] = t.Type
 		}
 	}
-	return func(ext string) string { return m[ext] }
+	return func(ext string) string {
+		if t := m[ext]; t != "" {
+			return t
+		}
+		return mime.ByExtension(ext)
+	}
 }
 
 func sessionRules(d *descriptor.WebApp) servlet.SessionRules {

@@ -36,6 +36,7 @@ type Context struct {
 	charset  string // what text without a charset is declared to be, "" for nothing
 
 	builtins       *servlet.Instance
+	shipped        Program // the builtins
 	program        Program // nil: the bundle has no code
 	components     servlet.Components
 	filters        []*component
@@ -79,6 +80,7 @@ func New(o Options) (*Context, error) {
 		o.Builtins = builtinApp()
 	}
 	c.builtins = servlet.NewInstance(*o.Builtins, c.app)
+	c.shipped = NewInstanceProgram(c.builtins)
 	c.charset = c.d.ResponseEncoding
 	var errs []error
 	var err error

@@ -98,10 +98,6 @@ func (x *exchange) forward(w http.ResponseWriter, r *http.Request, t servlet.Dis
 		}
 		x.aim(pass, d)
 	}
-	wasInclude := from.Type == servlet.Include
-	if wasInclude {
-		pass.Type = servlet.Include // what is included cannot change the status, however it goes on
-	}
 	r2 := x.passRequest(r, pass, d)
 	if t == servlet.Error {
 		r2.Method = http.MethodGet // Servlet 6.1 §10.9.1
@@ -109,7 +105,7 @@ func (x *exchange) forward(w http.ResponseWriter, r *http.Request, t servlet.Dis
 	if err := x.runTarget(w, r2, d, t); err != nil {
 		return err
 	}
-	if w == http.ResponseWriter(&x.res) && t == servlet.Forward && !wasInclude {
+	if t == servlet.Forward && x.res.direct(w) {
 		x.res.suspended = true
 	}
 	return x.err
@@ -240,6 +236,9 @@ func (x *exchange) runTarget(w http.ResponseWriter, r *http.Request, d *destinat
 	h, err := d.w.handler(t, d.named, d.m.Path)
 	if err != nil {
 		return err
+	}
+	if t != servlet.Include {
+		x.res.files = d.w.files()
 	}
 	h.ServeHTTP(w, r)
 	return nil

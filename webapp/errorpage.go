@@ -106,25 +106,67 @@ func knownKind(name string) bool {
 }
 
 // byError is the page for an error: by its own names, most specific first, then
-// those of what it wraps, then by the Java classes that correspond to it.
+// those of what it wraps, then by the Java classes that correspond to it. A
+// Typed error has said all there is to say about itself; only a
+// ServletException gives way to its cause.
 func (p *errorPages) byError(err error) (string, bool) {
 	if len(p.types) == 0 {
 		return "", false
 	}
-	for e := err; e != nil; {
+	chain := errorChain(err)
+	for _, e := range chain {
 		for _, name := range typeNames(e) {
 			if l, ok := p.types[name]; ok {
 				return l, true
 			}
 		}
-		e = unwrapOne(e)
+	}
+	if l, ok := p.types["error"]; ok {
+		return l, true // "error" stands for every error
 	}
 	for _, k := range p.byKind {
-		if _, typed := err.(servlet.Typed); !typed && k.matches(err) {
+		if _, typed := chain[len(chain)-1].(servlet.Typed); !typed && k.matches(err) {
 			return k.location, true
 		}
 	}
 	return "", false
+}
+
+// errorChain is an error and what it wraps, as far as error pages are looked for.
+func errorChain(err error) (chain []error) {
+	for e := err; e != nil; e = unwrapOne(e) {
+		chain = append(chain, e)
+		if t, ok := e.(servlet.Typed); ok {
+			if cause := unwrapOne(e); cause != nil && servletException(t) {
+				chain = append(chain, cause)
+			}
+			break
+		}
+	}
+	return chain
+}
+
+// servletException reports that an error is a mere wrapper in the sense of
+// Servlet 6.1 §10.9.2.
+func servletException(t servlet.Typed) bool {
+	names := t.ErrorTypes()
+	return len(names) > 0 && (names[0] == "jakarta.servlet.ServletException" || names[0] == "javax.servlet.ServletException")
+}
+
+// pageError is the error that an error page is told of, and the name of its
+// type: the error itself, but for a ServletException its cause; the type is that
+// of the first error that is not made by fmt.Errorf or errors.Join.
+func pageError(err error) (error, string) {
+	chain := errorChain(err)
+	if t, ok := err.(servlet.Typed); ok && servletException(t) && len(chain) > 1 {
+		return chain[1], typeNames(chain[1])[0]
+	}
+	for _, e := range chain {
+		if n := typeNames(e)[0]; !strings.HasPrefix(n, "fmt.") && !strings.HasPrefix(n, "errors.") {
+			return err, n
+		}
+	}
+	return err, typeNames(err)[0]
 }
 
 // byCode is the page for a status, or that for all others.
@@ -153,7 +195,9 @@ func unwrapOne(err error) error {
 // or those of its Go type ("shop.OutOfStock", and with the whole import path).
 func typeNames(err error) []string {
 	if t, ok := err.(servlet.Typed); ok {
-		return t.ErrorTypes()
+		if names := t.ErrorTypes(); len(names) > 0 {
+			return names
+		}
 	}
 	t := reflect.TypeOf(err)
 	if t.Kind() == reflect.Pointer {
@@ -279,8 +323,9 @@ func (x *exchange) errorDispatch(page string, code int, message string, cause er
 	x.SetAttribute(servlet.AttrErrorMethod, x.r.Method)
 	x.SetAttribute(servlet.AttrErrorQueryString, p.Query)
 	if cause != nil {
-		x.SetAttribute(servlet.AttrErrorException, cause)
-		x.SetAttribute(servlet.AttrErrorExceptionType, typeNames(cause)[0])
+		told, name := pageError(cause)
+		x.SetAttribute(servlet.AttrErrorException, told)
+		x.SetAttribute(servlet.AttrErrorExceptionType, name)
 	}
 	x.errCode, x.errMessage, x.err = 0, "", nil
 	err := x.runProtected(func() error { return x.forward(&x.res, x.r, servlet.Error, t) })

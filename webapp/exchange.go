@@ -59,8 +59,8 @@ func (x *exchange) fail(err error) {
 func (x *exchange) failed() bool { return x.err != nil || x.errCode != 0 }
 
 // SendError implements servlet.Container.
-func (x *exchange) SendError(_ http.ResponseWriter, r *http.Request, code int, message string) error {
-	if servlet.DispatcherTypeOf(r) == servlet.Include {
+func (x *exchange) SendError(w http.ResponseWriter, _ *http.Request, code int, message string) error {
+	if included(w) {
 		return nil // an included target cannot change the status
 	}
 	if x.res.committed {

@@ -45,6 +45,7 @@ type response struct {
 	nested bool
 	// rawType: the body is a file's bytes, in nobody knows what charset.
 	rawType bool
+	files   bool  // the default servlet answers
 	unsafe  bool  // commit without the session
 	failed  error // the session's changes could not be made safe
 }
@@ -290,7 +291,7 @@ func (p *response) commit(last bool) error {
 		body = *p.buf
 	}
 	if !p.rawType {
-		p.ex.c.finishHeaders(h)
+		p.ex.c.finishHeaders(h, p.files)
 	}
 	if last && h["Content-Length"] == nil && h["Transfer-Encoding"] == nil && h["Trailer"] == nil && bodyAllowed(p.status) &&
 		(len(body) > 0 || p.ex.r.Method != http.MethodHead) {
@@ -339,10 +340,11 @@ func bodyAllowed(status int) bool {
 	return status != http.StatusNoContent && status != http.StatusNotModified && (status == 0 || status >= 200)
 }
 
-// finishHeaders completes what the application has said of its content.
-func (c *Context) finishHeaders(h http.Header) {
+// finishHeaders completes what the application has said of its content. Files
+// are as they are.
+func (c *Context) finishHeaders(h http.Header, files bool) {
 	ct := h["Content-Type"]
-	if c.charset == "" || len(ct) != 1 || !strings.HasPrefix(ct[0], "text/") || strings.Contains(ct[0], "charset=") {
+	if c.charset == "" || files || len(ct) != 1 || !strings.HasPrefix(ct[0], "text/") || strings.Contains(ct[0], "charset=") {
 		return
 	}
 	h["Content-Type"] = []string{ct[0] + ";charset=" + c.charset}
@@ -354,6 +356,8 @@ type includeWriter struct {
 	w      http.ResponseWriter
 	header http.Header // what the target sets, read by nobody
 }
+
+var _ servlet.ResponseState = (*includeWriter)(nil)
 
 func (i *includeWriter) Header() http.Header {
 	if i.header == nil {
@@ -381,5 +385,43 @@ func (i *includeWriter) FlushError() error {
 
 func (i *includeWriter) Flush() { _ = i.FlushError() }
 
-// Unwrap leads to the includer's response, whose state the target may ask for.
+// Committed and StatusOf are those of the includer's response; what would change
+// it has no effect.
+func (i *includeWriter) Committed() bool { return servlet.Committed(i.w) }
+
+// Status implements servlet.ResponseState.
+func (i *includeWriter) Status() int { return servlet.StatusOf(i.w) }
+
+// ResetBuffer implements servlet.ResponseState.
+func (i *includeWriter) ResetBuffer() error { return nil }
+
+// Reset implements servlet.ResponseState.
+func (i *includeWriter) Reset() error { return nil }
+
+// SetBufferSize implements servlet.ResponseState.
+func (i *includeWriter) SetBufferSize(int) error { return nil }
+
+// Suspend implements servlet.ResponseState.
+func (i *includeWriter) Suspend() {}
+
+// Unwrap leads to the includer's response, for deadlines.
 func (i *includeWriter) Unwrap() http.ResponseWriter { return i.w }
+
+// included reports that a writer is that of an included target, possibly
+// wrapped.
+func included(w http.ResponseWriter) bool {
+	_, ok := servlet.StateOf(w).(*includeWriter)
+	return ok
+}
+
+// direct reports that nothing of the application stands between a writer and
+// the response.
+func (p *response) direct(w http.ResponseWriter) bool {
+	for {
+		i, ok := w.(*includeWriter)
+		if !ok {
+			return w == http.ResponseWriter(p)
+		}
+		w = i.w
+	}
+}

@@ -176,6 +176,7 @@ func (x *exchange) run(m *mapper.Match, found bool) (err error) {
 	if err != nil {
 		return err
 	}
+	x.res.files = w.files()
 	h.ServeHTTP(&x.res, r)
 	return nil
 }

@@ -92,7 +92,7 @@ func environ(list []descriptor.Param) (env []string) {
 // bind finds out who answers for each servlet, filter and listener, and puts
 // the filter mappings together. The error lists every class that nobody has.
 func (c *Context) bind() error {
-	own := instanceProgram{c.builtins}
+	own := c.shipped
 	shipped := own.Components()
 	if err := c.d.CheckClasses(func(kind descriptor.ComponentKind, class string) bool {
 		return has(c.components, kind, class) || has(shipped, kind, class)

@@ -96,3 +96,9 @@ func (w *wrapper) handler(t servlet.DispatcherType, byName bool, path string) (h
 	}
 	return set.handler(path)
 }
+
+// files reports that the servlet is the one for static files.
+func (w *wrapper) files() bool { return w.program == w.c.shipped && w.def.Class == defaultServlet }
+
+// defaultServlet is the name of the builtin servlet for static files.
+const defaultServlet = "default"

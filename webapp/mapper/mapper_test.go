@@ -131,7 +131,7 @@ func TestMatchPattern(t *testing.T) {
 		pattern, path string
 		want          bool
 	}{
-		{"/*", "/x", true}, {"/*", "", true}, {"/", "/", false}, {"/a/*", "/a", true}, {"/a/*", "/a/b", true}, {"/a/*", "/ab", false},
+		{"/*", "/x", true}, {"/*", "", true}, {"/", "/", true}, {"/", "/x", false}, {"/a/*", "/a", true}, {"/a/*", "/a/b", true}, {"/a/*", "/ab", false},
 		{"*.do", "/x.do", true}, {"*.do", "/x.do/y", false}, {"", "/", true}, {"/a", "/a", true}, {"/a", "/a/", false},
 	} {
 		if got := MatchPattern(c.pattern, c.path); got != c.want {

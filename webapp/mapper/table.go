@@ -271,14 +271,12 @@ func Extension(path string) (string, bool) {
 }
 
 // MatchPattern reports that a path is matched by a filter's url-pattern: as a
-// servlet's, but that each stands for itself, and "/" matches nothing
-// (tomcat.md D3).
+// servlet's, but that each stands for itself, and "/" matches only the path "/"
+// (Servlet 6.1 §12.2, Tomcat).
 func MatchPattern(pattern, path string) bool {
 	switch {
 	case pattern == "/*":
 		return true
-	case pattern == "/":
-		return false
 	case pattern == "":
 		return path == "" || path == "/"
 	case strings.HasSuffix(pattern, "/*"):

@@ -45,6 +45,9 @@ type ContextConfig struct {
 	// LocaleEncodings are the descriptor's locale-encoding-mappings, by
 	// locale ("de", "ja_JP").
 	LocaleEncodings map[string]string
+	// AbsoluteRedirects: Redirect sends absolute addresses
+	// (useRelativeRedirects=false).
+	AbsoluteRedirects bool
 	// Servlets are the names that NamedDispatcher knows.
 	Servlets []string
 	// Lookup finds another application of the same host by a path that it

@@ -1,6 +1,9 @@
 package servlet
 
-import "net/http"
+import (
+	"net/http"
+	"net/url"
+)
 
 // ResponseState is what the container's response can do besides what
 // http.ResponseWriter says. The functions Committed, StatusOf, ResetBuffer, Reset
@@ -94,14 +97,30 @@ func Redirect(w http.ResponseWriter, r *http.Request, address string) error {
 		http.Redirect(w, r, address, http.StatusFound)
 		return nil
 	}
-	if p := passOf(r); p != nil && p.Type == Include {
-		return nil
-	}
 	if err := s.ResetBuffer(); err != nil {
 		return err
+	}
+	if c := ContextOf(r); c.cfg.AbsoluteRedirects {
+		address = absolute(r, address)
 	}
 	w.Header().Set("Location", EncodeURL(r, address))
 	w.WriteHeader(http.StatusFound)
 	s.Suspend()
 	return nil
+}
+
+// absolute resolves an address against the request's own.
+func absolute(r *http.Request, address string) string {
+	ref, err := url.Parse(address)
+	if err != nil {
+		return address
+	}
+	base := url.URL{Scheme: "http", Host: r.Host}
+	if r.TLS != nil {
+		base.Scheme = "https"
+	}
+	if u, err := url.Parse(RequestURI(r)); err == nil {
+		base.Path, base.RawPath = u.Path, u.RawPath
+	}
+	return base.ResolveReference(ref).String()
 }

@@ -9,6 +9,7 @@ import (
 
 // parseTarget checks the path of a dispatcher.
 func parseTarget(c *Context, target string) (Target, bool) {
+	target, _, _ = strings.Cut(target, "#")
 	p, query, _ := strings.Cut(target, "?")
 	if !strings.HasPrefix(p, "/") {
 		return Target{}, false

@@ -82,12 +82,14 @@ func FromRequest(r *http.Request) (Path, error) {
 	return Parse(raw, Options{})
 }
 
-// CheckQuery refuses a raw query with characters that a URI cannot have (RFC
-// 3986 §3.4), with ErrCharacter. It is what Tomcat does without
-// relaxedQueryChars.
+// CheckQuery refuses a raw query with bytes that neither a URI can have (RFC
+// 3986 §3.4) nor a browser sends (the query percent-encode set of the URL
+// standard): controls, spaces, quotes, angle brackets, and all beyond ASCII. It
+// is stricter than net/http and more tolerant than Tomcat.
 func CheckQuery(raw string) error {
 	for i := range len(raw) {
-		if !uriByte(raw[i]) || raw[i] == '\\' {
+		switch c := raw[i]; {
+		case c <= ' ' || c >= 0x7f || c == '"' || c == '<' || c == '>' || c == '#':
 			return ErrCharacter
 		}
 	}
@@ -130,11 +132,11 @@ func plain(raw string) bool {
 	return true
 }
 
-// uriByte reports that a byte may be in a URI's path or query unencoded (RFC
-// 3986 §2, and the brackets' relatives that Tomcat refuses too).
+// uriByte reports that a byte may be in a path unencoded: those of RFC 3986 §2,
+// and "[", "]" and "|", which browsers send as they are.
 func uriByte(c byte) bool {
 	switch c {
-	case '"', '<', '>', '^', '`', '{', '|', '}', '#':
+	case '"', '<', '>', '^', '`', '{', '}', '#':
 		return false
 	}
 	return c > ' ' && c < 0x7f
