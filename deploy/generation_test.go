@@ -241,6 +241,33 @@ func TestDevelopmentShowsTheReason(t *testing.T) {
 	}
 }
 
+// TestSaveAndRefresh: in development mode the next page that a person asks
+// for is what was saved, or the reason why it cannot be, without a scan.
+func TestSaveAndRefresh(t *testing.T) {
+	h := newTestHost(t, func(o *Options) { o.Development = true })
+	h.write("webapps/app/index.txt", "one")
+	h.write("webapps/app/WEB-INF/src/app.go", "one")
+	h.start()
+	refresh := func(wantCode int, want string) {
+		t.Helper()
+		if code, body := h.get("/app/", "Accept", "text/html"); code != wantCode || !strings.Contains(body, want) {
+			t.Errorf("%d %s, want %d %s", code, body, wantCode, want)
+		}
+	}
+	refresh(200, "one")
+	h.write("webapps/app/index.txt", "two")
+	h.write("webapps/app/WEB-INF/src/app.go", "two")
+	h.wantText("/app/", "one") // a script's request does not wait
+	refresh(200, "two")
+	h.write("webapps/app/broken", "line 7")
+	h.write("webapps/app/WEB-INF/src/app.go", "three")
+	refresh(503, "line 7")
+	h.wantText("/app/", "two")
+	h.delete("webapps/app/broken")
+	refresh(200, "two")
+	h.wantState("/app", Running)
+}
+
 func TestHalfCopiedZip(t *testing.T) {
 	h := newTestHost(t, nil)
 	h.start()

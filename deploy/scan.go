@@ -126,7 +126,7 @@ func (h *Host) scanApp(a *app, now sources, begun *sync.WaitGroup) {
 		delete(h.seen, a.name)
 	}
 	if d.action == actNone {
-		if changed := a.watch.changed(); changed != "" {
+		if changed := a.watch.changed(false); changed != "" {
 			d = decision{action: actReload, why: changed + " has changed"}
 		}
 	}

@@ -41,6 +41,10 @@ func (h *Host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a := pick(versions, r)
+	person := h.opts.Development && isNavigation(r)
+	if person {
+		h.freshen(r, a)
+	}
 	g := a.enter()
 	if g == nil {
 		if g = h.await(w, r, a); g == nil {
@@ -48,8 +52,11 @@ func (h *Host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	defer g.leave()
-	if h.opts.Development && h.showFailure(w, r, a) {
-		return
+	if person {
+		if st := a.status.Load(); st.state == Failed {
+			writeFailure(w, r, a.name, st)
+			return
+		}
 	}
 	g.app.ServeHTTP(w, r)
 }
@@ -142,13 +149,7 @@ func (h *Host) refuse(w http.ResponseWriter, r *http.Request, a *app, st *status
 	h.opts.ErrorReport(w, r, http.StatusNotFound, fmt.Sprintf("The application %s is not available.", a.name.Display()), st.err)
 }
 
-// showFailure shows the person at a browser why the latest change is not in
-// effect. Everything else is answered by the generation that serves.
-func (h *Host) showFailure(w http.ResponseWriter, r *http.Request, a *app) bool {
-	st := a.status.Load()
-	if st.state != Failed || r.Method != http.MethodGet || !strings.Contains(r.Header.Get("Accept"), "text/html") {
-		return false
-	}
-	writeFailure(w, r, a.name, st)
-	return true
+// isNavigation reports a request that a person at a browser waits for.
+func isNavigation(r *http.Request) bool {
+	return r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html")
 }

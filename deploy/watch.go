@@ -81,8 +81,9 @@ func (w watch) everything(dir string) {
 	}
 }
 
-// changed returns a file or a folder that has changed, or "".
-func (w watch) changed() string {
+// changed returns a file or a folder that has changed, or "". At once is for
+// who does not want to wait for a second look at the code.
+func (w watch) changed(atOnce bool) string {
 	for path, was := range w.files {
 		if stampOf(path) != was {
 			return path
@@ -94,7 +95,7 @@ func (w watch) changed() string {
 			delete(w.pending, path)
 			continue
 		}
-		if seen, ok := w.pending[path]; ok && seen == now {
+		if seen, ok := w.pending[path]; atOnce || ok && seen == now {
 			return path
 		}
 		w.pending[path] = now
