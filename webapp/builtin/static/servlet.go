@@ -150,7 +150,7 @@ func (s *Servlet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // path asks for a folder by its last slash. What the container would not have
 // let through is no name.
 func resourceName(p string) (name string, folder, ok bool) {
-	folder = strings.HasSuffix(p, "/") || p == ""
+	folder = strings.HasSuffix(p, "/")
 	name = strings.TrimSuffix(strings.TrimPrefix(p, "/"), "/")
 	if name == "" {
 		name = "."
