@@ -349,7 +349,7 @@ func TestWARChangedWhileDown(t *testing.T) {
 		if err := h.Stop(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		h.open(nil)
+		h.restart()
 	}
 	restart()
 	h.start()

@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/serval-server/serval/webapp/runtime/linked"
@@ -113,5 +116,138 @@ func TestProgramWithoutRuntime(t *testing.T) {
 		if info := h.wantState(path, Failed); !strings.Contains(info.Error, want) {
 			t.Errorf("%s: %s", path, info.Error)
 		}
+	}
+}
+
+// client keeps cookies, as a browser does.
+type client struct {
+	h       *testHost
+	cookies map[string]*http.Cookie
+}
+
+func (c *client) get(url string) string {
+	c.h.t.Helper()
+	r := httptest.NewRequest(http.MethodGet, url, nil)
+	for _, k := range c.cookies {
+		r.AddCookie(k)
+	}
+	w := httptest.NewRecorder()
+	c.h.ServeHTTP(w, r)
+	if w.Code != http.StatusOK {
+		c.h.t.Errorf("GET %s: %d %s", url, w.Code, w.Body)
+	}
+	for _, k := range w.Result().Cookies() {
+		c.cookies[k.Name] = k
+	}
+	return strings.TrimSpace(w.Body.String())
+}
+
+// TestSessionsSurvive a reload, a redeployment and a restart, but not the end
+// of the application; with parallel versions they stay with theirs.
+func TestSessionsSurvive(t *testing.T) {
+	h := newRealHost(t, nil)
+	bundle := func(name, label string) {
+		t.Helper()
+		h.write(name, string(zipBytes(t, "WEB-INF/web.xml", fmt.Sprintf(counterXML, label))))
+	}
+	bundle("webapps/app.war", "one")
+	h.start()
+	ann := &client{h: h, cookies: map[string]*http.Cookie{}}
+	want := func(want string) {
+		t.Helper()
+		if got := ann.get("/app/count"); got != want {
+			t.Fatalf("got %q, want %q", got, want)
+		}
+	}
+	want("one 1")
+	want("one 2")
+	if n := h.app("/app").Sessions; n != 1 {
+		t.Errorf("%d sessions", n)
+	}
+	if _, err := h.Reload(t.Context(), ParseName("/app")); err != nil {
+		t.Fatal(err)
+	}
+	want("one 3")
+	bundle("webapps/app.war", "two")
+	h.scan2()
+	want("two 4")
+	if err := h.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h.restart()
+	h.start()
+	want("two 5")
+	bundle("webapps/app##2.war", "parallel")
+	h.scan2()
+	want("two 6")
+	bob := &client{h: h, cookies: map[string]*http.Cookie{}}
+	if got := bob.get("/app/count"); got != "parallel 1" {
+		t.Errorf("a new session is counted by %q", got)
+	}
+	if err := h.Undeploy(t.Context(), ParseName("/app")); err != nil {
+		t.Fatal(err)
+	}
+	want("parallel 1")
+	h.wg.Wait()
+}
+
+// TestRedeployRealUnderLoad counts in sessions while the application is
+// redeployed: no update is lost, no session is reset.
+func TestRedeployRealUnderLoad(t *testing.T) {
+	h := newRealHost(t, nil)
+	bundle := func(label int) {
+		t.Helper()
+		h.write("webapps/app.war", string(zipBytes(t, "WEB-INF/web.xml", fmt.Sprintf(counterXML, fmt.Sprint(label)))))
+	}
+	bundle(0)
+	h.start()
+	var done atomic.Bool
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			c := &client{h: h, cookies: map[string]*http.Cookie{}}
+			for n := 1; !done.Load(); n++ {
+				if _, count, _ := strings.Cut(c.get("/app/count"), " "); count != fmt.Sprint(n) {
+					t.Errorf("counted %s, want %d", count, n)
+					return
+				}
+			}
+		})
+	}
+	for i := range 10 {
+		bundle(i + 1)
+		h.scan2()
+	}
+	done.Store(true)
+	wg.Wait()
+	h.wantText("/app/label", "10")
+}
+
+// TestFiftyRealRedeployments is TestFiftyRedeployments with real applications.
+func TestFiftyRealRedeployments(t *testing.T) {
+	h := newRealHost(t, nil)
+	bundle := func(label int) {
+		t.Helper()
+		h.write("webapps/app.war", string(zipBytes(t, "index.html", "page", "WEB-INF/web.xml", fmt.Sprintf(counterXML, fmt.Sprint(label)))))
+	}
+	bundle(0)
+	h.start()
+	c := &client{h: h, cookies: map[string]*http.Cookie{}}
+	var goroutines, files, memory [2]int
+	for i := range 55 {
+		if i == 5 {
+			goroutines[0], files[0], memory[0] = figures(t)
+		}
+		bundle(i)
+		h.scan2()
+		if got := c.get("/app/count"); got != fmt.Sprint(i, " ", i+1) {
+			t.Fatalf("got %q in generation %d", got, i)
+		}
+		h.wantText("/app/", "page")
+	}
+	goroutines[1], files[1], memory[1] = figures(t)
+	t.Logf("goroutines %v, file descriptors %v, heap %v", goroutines, files, memory)
+	if goroutines[1] > goroutines[0] || files[1] > files[0] || memory[1] > memory[0]+1<<20 {
+		t.Errorf("goroutines %v, file descriptors %v, heap %v", goroutines, files, memory)
 	}
 }

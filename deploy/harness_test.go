@@ -152,27 +152,28 @@ func (a *fakeApp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // testHost is a Host in a folder of its own, scanned by hand.
 type testHost struct {
 	*Host
-	t     *testing.T
-	world *world
-	home  string
+	t      *testing.T
+	world  *world
+	home   string
+	adjust func(*Options)
 }
 
 func newTestHost(t *testing.T, adjust func(*Options)) *testHost {
 	t.Helper()
-	h := &testHost{t: t, world: &world{}, home: t.TempDir()}
-	h.open(adjust)
+	h := &testHost{t: t, world: &world{}, home: t.TempDir(), adjust: adjust}
+	h.restart()
 	return h
 }
 
-// open makes the Host; a second call is a restart of the server.
-func (h *testHost) open(adjust func(*Options)) {
+// restart makes the Host, or a new one in place of one that was stopped.
+func (h *testHost) restart() {
 	h.t.Helper()
 	opts := Options{
 		AppBase: filepath.Join(h.home, "webapps"), XMLBase: filepath.Join(h.home, "conf"), WorkDir: filepath.Join(h.home, "work"),
 		NoAutoDeploy: true, New: h.world.make, DrainTimeout: 10 * time.Second, WaitTimeout: 10 * time.Second,
 	}
-	if adjust != nil {
-		adjust(&opts)
+	if h.adjust != nil {
+		h.adjust(&opts)
 	}
 	for _, dir := range []string{opts.AppBase, opts.XMLBase} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
