@@ -162,7 +162,7 @@ func (s *Server) Settled(ctx context.Context) error {
 	return nil
 }
 
-// Drained is how long Stop waits for open requests: [server] drain_timeout.
+// Drained is how long Stop waits for open requests: [server] drain-timeout.
 func (s *Server) Drained() time.Duration { return s.Config().Server.DrainTimeout.D() }
 
 // grace is what applications get to stop and save their sessions when all the time
@@ -184,7 +184,7 @@ func (s *Server) stop(ctx context.Context) error {
 	for i, c := range s.connectors {
 		wg.Go(func() {
 			if err := c.Shutdown(ctx); errors.Is(err, context.DeadlineExceeded) {
-				s.log.Warn("requests were cut off at the end of drain_timeout", "connector", c.Name())
+				s.log.Warn("requests were cut off at the end of drain-timeout", "connector", c.Name())
 			} else if !errors.Is(err, context.Canceled) {
 				errs[i] = err
 			}

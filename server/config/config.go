@@ -30,19 +30,19 @@ type Server struct {
 	// Engine is the folder below conf and work that hosts have theirs in.
 	Engine string `toml:"engine"`
 	// DefaultHost names the host that answers for names that no host has.
-	DefaultHost string `toml:"default_host"`
+	DefaultHost string `toml:"default-host"`
 	// Development shows build errors and causes in the browser and looks
 	// for changed pages and sources at each request.
 	Development bool `toml:"development"`
 	// DrainTimeout bounds how long open requests are waited for at the end.
-	DrainTimeout Duration `toml:"drain_timeout"`
+	DrainTimeout Duration `toml:"drain-timeout"`
 	// WorkDir, DataDir and ControlSocket are names below the home.
-	WorkDir       string `toml:"work_dir"`
-	DataDir       string `toml:"data_dir"`
-	ControlSocket string `toml:"control_socket"`
+	WorkDir       string `toml:"work-dir"`
+	DataDir       string `toml:"data-dir"`
+	ControlSocket string `toml:"control-socket"`
 	// WebDefaults is the file of the defaults of every application; the
 	// built-in ones hold if it does not exist.
-	WebDefaults string `toml:"web_defaults"`
+	WebDefaults string `toml:"web-defaults"`
 }
 
 // Log is the table [log], the server's own log (the access log is a valve).
@@ -53,17 +53,17 @@ type Log struct {
 
 // Limits is the table [limits]. They hold for every connector.
 type Limits struct {
-	MaxConnections int      `toml:"max_connections"` // per connector, 0 = no limit
-	MaxHeaderSize  Size     `toml:"max_header_size"` // request line and headers together
-	MaxHeaderCount int      `toml:"max_header_count"`
-	MaxBodySize    Size     `toml:"max_body_size"` // 0 = no limit
-	MaxFormSize    Size     `toml:"max_form_size"` // urlencoded bodies, 0 = no limit
-	MaxParameters  int      `toml:"max_parameters"`
-	MaxStreams     int      `toml:"max_streams"`    // open requests per HTTP/2 or HTTP/3 connection
-	HeaderTimeout  Duration `toml:"header_timeout"` // to send request line and headers
-	BodyTimeout    Duration `toml:"body_timeout"`   // between two parts of a body
-	WriteTimeout   Duration `toml:"write_timeout"`  // for a client to take what was written
-	IdleTimeout    Duration `toml:"idle_timeout"`   // between two requests
+	MaxConnections int      `toml:"max-connections"` // per connector, 0 = no limit
+	MaxHeaderSize  Size     `toml:"max-header-size"` // request line and headers together
+	MaxHeaderCount int      `toml:"max-header-count"`
+	MaxBodySize    Size     `toml:"max-body-size"` // 0 = no limit
+	MaxFormSize    Size     `toml:"max-form-size"` // urlencoded bodies, 0 = no limit
+	MaxParameters  int      `toml:"max-parameters"`
+	MaxStreams     int      `toml:"max-streams"`    // open requests per HTTP/2 or HTTP/3 connection
+	HeaderTimeout  Duration `toml:"header-timeout"` // to send request line and headers
+	BodyTimeout    Duration `toml:"body-timeout"`   // between two parts of a body
+	WriteTimeout   Duration `toml:"write-timeout"`  // for a client to take what was written
+	IdleTimeout    Duration `toml:"idle-timeout"`   // between two requests
 }
 
 // Connector is an element of [[connectors]].
@@ -78,16 +78,16 @@ type Connector struct {
 	// HTTPS to the client, so that they count as secure.
 	Secure bool `toml:"secure"`
 	// SocketMode is the mode of a Unix socket, in octal.
-	SocketMode string `toml:"socket_mode"`
+	SocketMode string `toml:"socket-mode"`
 }
 
 // TLS is [connectors.tls].
 type TLS struct {
 	Certificates []Certificate `toml:"certificates"`
-	SelfSigned   bool          `toml:"self_signed"`
-	MinVersion   string        `toml:"min_version"` // 1.2 or 1.3
-	ClientAuth   string        `toml:"client_auth"` // none, request or require
-	ClientCA     string        `toml:"client_ca"`
+	SelfSigned   bool          `toml:"self-signed"`
+	MinVersion   string        `toml:"min-version"` // 1.2 or 1.3
+	ClientAuth   string        `toml:"client-auth"` // none, request or require
+	ClientCA     string        `toml:"client-ca"`
 	HTTP2        bool          `toml:"http2"`
 	HTTP3        bool          `toml:"http3"`
 }
@@ -103,20 +103,20 @@ type Certificate struct {
 type Host struct {
 	Name    string   `toml:"name"`
 	Aliases []string `toml:"aliases"`
-	AppBase string   `toml:"app_base"`
+	AppBase string   `toml:"app-base"`
 	// XMLBase is the folder of context files; "" means conf/ENGINE/NAME.
-	XMLBase             string   `toml:"xml_base"`
-	AutoDeploy          bool     `toml:"auto_deploy"`
-	DeployOnStartup     bool     `toml:"deploy_on_startup"`
-	UnpackWARs          bool     `toml:"unpack_wars"`
-	DeployIgnore        string   `toml:"deploy_ignore"`
-	DeployXML           bool     `toml:"deploy_xml"`
-	CopyXML             bool     `toml:"copy_xml"`
-	UndeployOldVersions bool     `toml:"undeploy_old_versions"`
-	ScanInterval        Duration `toml:"scan_interval"`
-	StartTimeout        Duration `toml:"start_timeout"`
-	WaitTimeout         Duration `toml:"wait_timeout"`
-	DrainTimeout        Duration `toml:"drain_timeout"`
+	XMLBase             string   `toml:"xml-base"`
+	AutoDeploy          bool     `toml:"auto-deploy"`
+	DeployOnStartup     bool     `toml:"deploy-on-startup"`
+	UnpackWARs          bool     `toml:"unpack-wars"`
+	DeployIgnore        string   `toml:"deploy-ignore"`
+	DeployXML           bool     `toml:"deploy-xml"`
+	CopyXML             bool     `toml:"copy-xml"`
+	UndeployOldVersions bool     `toml:"undeploy-old-versions"`
+	ScanInterval        Duration `toml:"scan-interval"`
+	StartTimeout        Duration `toml:"start-timeout"`
+	WaitTimeout         Duration `toml:"wait-timeout"`
+	DrainTimeout        Duration `toml:"drain-timeout"`
 	// Valves is the pipeline of this host alone, inside the server's.
 	Valves Valves `toml:"valves"`
 }

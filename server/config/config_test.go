@@ -53,8 +53,8 @@ func TestShippedFileHoldsTheDefaults(t *testing.T) {
 // TestShippedFileDocumentsEveryKey uncomments the sections that are off and
 // looks for every key of the model, and that what stands there is the default.
 func TestShippedFileDocumentsEveryKey(t *testing.T) {
-	full := regexp.MustCompile(`(?m)^#(\[|[a-z0-9_]+ = )`).ReplaceAllString(string(conf.Server), "$1")
-	full = strings.Replace(full, "self_signed = false", "", 1)
+	full := regexp.MustCompile(`(?m)^#(\[|[a-z0-9-]+ = )`).ReplaceAllString(string(conf.Server), "$1")
+	full = strings.Replace(full, "self-signed = false", "", 1)
 	dir := home(t, full)
 	c, err := Load(Options{Home: dir})
 	if err != nil {
@@ -65,7 +65,7 @@ func TestShippedFileDocumentsEveryKey(t *testing.T) {
 			continue // said once, at [valves]
 		}
 		key := p[len(p)-1]
-		at := regexp.MustCompile(`(?m)^#?\s*(\[*[a-z_.0-9]*\b)?` + regexp.QuoteMeta(key) + `(\]| =)|\{ cert = .*key = `)
+		at := regexp.MustCompile(`(?m)^#?\s*(\[*[a-z.0-9-]*\b)?` + regexp.QuoteMeta(key) + `(\]| =)|\{ cert = .*key = `)
 		if !at.MatchString(string(conf.Server)) {
 			t.Errorf("%s is not in conf/server.toml", p)
 		}
@@ -94,19 +94,19 @@ func TestShippedFileDocumentsEveryKey(t *testing.T) {
 func TestEveryProblemIsReported(t *testing.T) {
 	dir := home(t, `[server]
 node = "a.b"
-default_host = "nowhere"
-drain_timeout = 30
+default-host = "nowhere"
+drain-timeout = 30
 [limits]
-max_header_size = "1KiB"
-max_conections = 5
+max-header-size = "1KiB"
+max-conections = 5
 [[connectors]]
 name = "x"
 address = "8080:80:80"
 [[connectors]]
 name = "x"
 [connectors.tls]
-min_version = "1.1"
-[valves.remote_address]
+min-version = "1.1"
+[valves.remote-address]
 deny = ["10.0.0.0/8", "nonsense"]
 `)
 	file := filepath.Join(dir, "conf", "server.toml")
@@ -115,10 +115,10 @@ deny = ["10.0.0.0/8", "nonsense"]
 		t.Fatal("no error")
 	}
 	for _, want := range []string{
-		`:4:1: server.drain_timeout: "30" is not a duration: write a number with a unit`,
-		`:7:1: limits.max_conections: unknown key in limits; did you mean "max_connections"?`,
+		`:4:1: server.drain-timeout: "30" is not a duration: write a number with a unit`,
+		`:7:1: limits.max-conections: unknown key in limits; did you mean "max-connections"?`,
 		`:10:1: connectors.0.address: "8080:80:80" is not an address`,
-		`:16:23: valves.remote_address.deny.1: "nonsense" is not an IP address or network`,
+		`:16:23: valves.remote-address.deny.1: "nonsense" is not an IP address or network`,
 	} {
 		if !strings.Contains(err.Error(), file+want) {
 			t.Errorf("no %q in:\n%v", file+want, err)
@@ -126,22 +126,22 @@ deny = ["10.0.0.0/8", "nonsense"]
 	}
 	dir = home(t, `[server]
 node = "a.b"
-default_host = "nowhere"
+default-host = "nowhere"
 [limits]
-max_header_size = "1KiB"
-max_connections = -5
+max-header-size = "1KiB"
+max-connections = -5
 [[connectors]]
 name = "x"
 address = ":0"
 [[connectors]]
 name = "x"
 [connectors.tls]
-min_version = "1.1"
+min-version = "1.1"
 [[hosts]]
 name = "localhost"
 aliases = ["a.example", "A.Example", "b c"]
-deploy_ignore = "("
-[hosts.valves.access_log]
+deploy-ignore = "("
+[hosts.valves.access-log]
 rotate = "weekly"
 pattern = "%h %y"
 exclude = ["health"]
@@ -155,20 +155,20 @@ level = 11
 	}
 	for _, want := range []string{
 		`:2:1: server.node: "a.b" cannot be a route`,
-		`:3:1: server.default_host: there is no host "nowhere"`,
-		`:5:1: limits.max_header_size: 1KiB is out of range`,
-		`:6:1: limits.max_connections: -5 is negative`,
+		`:3:1: server.default-host: there is no host "nowhere"`,
+		`:5:1: limits.max-header-size: 1KiB is out of range`,
+		`:6:1: limits.max-connections: -5 is negative`,
 		`:11:1: connectors.1.name: "x" is the name of connectors.0 (line 8) too`,
 		`connectors.1.address: is missing`,
 		`:12:1: connectors.1.tls: needs certificates`,
-		`:13:1: connectors.1.tls.min_version: "1.1" is not one of 1.2, 1.3`,
+		`:13:1: connectors.1.tls.min-version: "1.1" is not one of 1.2, 1.3`,
 		`:16:25: hosts.0.aliases.1: "A.Example" is taken by hosts.0.aliases.0`,
 		`:16:38: hosts.0.aliases.2: "b c" is not a host name`,
-		`:17:1: hosts.0.deploy_ignore: error parsing regexp`,
-		`:19:1: hosts.0.valves.access_log.rotate: "weekly" is not one of daily, hourly, never`,
-		`:21:12: hosts.0.valves.access_log.exclude.0: "health" does not start with /`,
+		`:17:1: hosts.0.deploy-ignore: error parsing regexp`,
+		`:19:1: hosts.0.valves.access-log.rotate: "weekly" is not one of daily, hourly, never`,
+		`:21:12: hosts.0.valves.access-log.exclude.0: "health" does not start with /`,
 		`:23:1: valves.compression.level: 11 is out of range`,
-		`:20:1: hosts.0.valves.access_log.pattern: pattern, column 4: unknown code %y`,
+		`:20:1: hosts.0.valves.access-log.pattern: pattern, column 4: unknown code %y`,
 		`:24:1: valves.custom.mine: no valve of this name`,
 	} {
 		if !strings.Contains(err.Error(), want) {
@@ -178,9 +178,9 @@ level = 11
 }
 
 func TestOverrides(t *testing.T) {
-	dir := home(t, "[[connectors]]\nname='tls'\naddress=':1'\n[connectors.tls]\nself_signed=true\n[[connectors]]\nname='plain'\naddress=':2'\n")
+	dir := home(t, "[[connectors]]\nname='tls'\naddress=':1'\n[connectors.tls]\nself-signed=true\n[[connectors]]\nname='plain'\naddress=':2'\n")
 	c, err := Load(Options{Home: dir, HTTP: "localhost:9", Node: "n1", Sets: []string{
-		"limits.max_body_size=1MiB", "connectors.tls.tls.http3=false", "hosts.localhost.aliases=['x.example']", "valves.access_log.enabled=false",
+		"limits.max-body-size=1MiB", "connectors.tls.tls.http3=false", "hosts.localhost.aliases=['x.example']", "valves.access-log.enabled=false",
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -190,7 +190,7 @@ func TestOverrides(t *testing.T) {
 		t.Errorf("got %+v", c)
 	}
 	for set, want := range map[string]string{
-		"limits.max_body=1":           `--set limits.max_body=1: limits.max_body: unknown key in limits; did you mean "max_body_size"?`,
+		"limits.max-body=1":           `--set limits.max-body=1: limits.max-body: unknown key in limits; did you mean "max-body-size"?`,
 		"connectors.https.address=:1": `connectors has no element "https"`,
 		"nonsense":                    `want key=value`,
 		"server.node=a.b":             `--set server.node=a.b: server.node: "a.b" cannot be a route`,
@@ -241,7 +241,7 @@ func TestUnits(t *testing.T) {
 func FuzzLoad(f *testing.F) {
 	f.Add(string(conf.Server))
 	f.Add("[[hosts]]\nname='localhost'\n[hosts.valves.health]\n")
-	f.Add("[[connectors]]\naddress='unix:x'\n[connectors.tls]\nself_signed=true\n")
+	f.Add("[[connectors]]\naddress='unix:x'\n[connectors.tls]\nself-signed=true\n")
 	dir := f.TempDir()
 	file := filepath.Join(dir, "server.toml")
 	f.Fuzz(func(t *testing.T, src string) {

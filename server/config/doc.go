@@ -8,8 +8,8 @@
 //
 // The shipped conf/server.toml documents every key and holds the defaults; a
 // test keeps the two in step. Keys follow Tomcat's attribute names where there
-// is one, in snake_case and with units: connectionTimeout is header_timeout and
-// idle_timeout, appBase is app_base (docs/server-configuration.md has a table).
+// is one, in kebab-case (as in web.toml) and with units: connectionTimeout is header-timeout and
+// idle-timeout, appBase is app-base (docs/server-configuration.md has a table).
 //
 // Relative file names in the configuration are relative to the home, not to the
 // current folder, so that a server can be started from anywhere.

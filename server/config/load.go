@@ -158,7 +158,7 @@ func (l *loader) override() {
 	for _, kv := range l.options.Sets {
 		key, value, ok := strings.Cut(kv, "=")
 		if !ok || key == "" {
-			l.config("--set %s: want key=value, such as --set server.drain_timeout=10s", kv)
+			l.config("--set %s: want key=value, such as --set server.drain-timeout=10s", kv)
 			continue
 		}
 		l.apply("--set "+kv, strings.Split(strings.TrimSpace(key), "."), strings.TrimSpace(value))

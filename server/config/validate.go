@@ -45,9 +45,9 @@ func (l *loader) server(s *Server) {
 		l.bad("server.engine", "%q cannot be the name of a folder", s.Engine)
 	}
 	if !slices.ContainsFunc(l.c.Hosts, func(h Host) bool { return strings.EqualFold(h.Name, s.DefaultHost) }) {
-		l.bad("server.default_host", "there is no host %q in [[hosts]]", s.DefaultHost)
+		l.bad("server.default-host", "there is no host %q in [[hosts]]", s.DefaultHost)
 	}
-	for key, v := range map[string]string{"work_dir": s.WorkDir, "data_dir": s.DataDir, "control_socket": s.ControlSocket} {
+	for key, v := range map[string]string{"work-dir": s.WorkDir, "data-dir": s.DataDir, "control-socket": s.ControlSocket} {
 		if v == "" {
 			l.bad("server."+key, "cannot be empty")
 		}
@@ -56,11 +56,11 @@ func (l *loader) server(s *Server) {
 
 func (l *loader) limits(m *Limits) {
 	if m.MaxHeaderSize < 4<<10 || m.MaxHeaderSize > 16<<20 {
-		l.bad("limits.max_header_size", "%s is out of range: 4KiB to 16MiB", m.MaxHeaderSize)
+		l.bad("limits.max-header-size", "%s is out of range: 4KiB to 16MiB", m.MaxHeaderSize)
 	}
 	for key, n := range map[string]int{
-		"max_connections": m.MaxConnections, "max_header_count": m.MaxHeaderCount,
-		"max_parameters": m.MaxParameters, "max_streams": m.MaxStreams,
+		"max-connections": m.MaxConnections, "max-header-count": m.MaxHeaderCount,
+		"max-parameters": m.MaxParameters, "max-streams": m.MaxStreams,
 	} {
 		if n < 0 {
 			l.bad("limits."+key, "%d is negative; 0 means no limit", n)
@@ -87,7 +87,7 @@ func (l *loader) connectors(list []Connector) {
 			l.bad(at+".address", "is missing: write address = \":8080\" or \"unix:run/http.sock\"")
 		}
 		if _, err := strconv.ParseUint(c.SocketMode, 8, 9); err != nil {
-			l.bad(at+".socket_mode", "%q is not a file mode such as \"0660\"", c.SocketMode)
+			l.bad(at+".socket-mode", "%q is not a file mode such as \"0660\"", c.SocketMode)
 		}
 		if c.TLS != nil {
 			l.tls(at+".tls", c)
@@ -97,16 +97,16 @@ func (l *loader) connectors(list []Connector) {
 
 func (l *loader) tls(at string, c *Connector) {
 	t := c.TLS
-	l.oneOf(at+".min_version", t.MinVersion, "1.2", "1.3")
-	l.oneOf(at+".client_auth", t.ClientAuth, "none", "request", "require")
+	l.oneOf(at+".min-version", t.MinVersion, "1.2", "1.3")
+	l.oneOf(at+".client-auth", t.ClientAuth, "none", "request", "require")
 	if t.ClientAuth == "require" && t.ClientCA == "" {
-		l.bad(at+".client_auth", "require needs client_ca, the file of the authorities that are trusted")
+		l.bad(at+".client-auth", "require needs client-ca, the file of the authorities that are trusted")
 	}
 	if len(t.Certificates) == 0 && !t.SelfSigned {
-		l.bad(at, "needs certificates = [{ cert = \"…\", key = \"…\" }], or self_signed = true to try things out")
+		l.bad(at, "needs certificates = [{ cert = \"…\", key = \"…\" }], or self-signed = true to try things out")
 	}
 	if len(t.Certificates) > 0 && t.SelfSigned {
-		l.bad(at+".self_signed", "cannot be used together with certificates")
+		l.bad(at+".self-signed", "cannot be used together with certificates")
 	}
 	for i, pair := range t.Certificates {
 		if pair.Cert == "" || pair.Key == "" {
@@ -148,10 +148,10 @@ func (l *loader) hosts(list []Host) {
 			claim(fmt.Sprintf("%s.aliases.%d", at, j), a)
 		}
 		if h.AppBase == "" {
-			l.bad(at+".app_base", "cannot be empty")
+			l.bad(at+".app-base", "cannot be empty")
 		}
 		if _, err := regexp.Compile(h.DeployIgnore); err != nil {
-			l.bad(at+".deploy_ignore", "%v", err)
+			l.bad(at+".deploy-ignore", "%v", err)
 		}
 		l.valves(at+".valves.", &h.Valves)
 	}
@@ -164,26 +164,26 @@ func (l *loader) valves(at string, v *Valves) {
 		}
 	}
 	if r := v.RequestID; r != nil {
-		header("request_id.header", r.Header, false)
+		header("request-id.header", r.Header, false)
 	}
 	if r := v.RemoteIP; r != nil {
-		header("remote_ip.header", r.Header, false)
-		header("remote_ip.protocol_header", r.ProtocolHeader, true)
-		header("remote_ip.host_header", r.HostHeader, true)
-		header("remote_ip.port_header", r.PortHeader, true)
-		header("remote_ip.proxies_header", r.ProxiesHeader, true)
+		header("remote-ip.header", r.Header, false)
+		header("remote-ip.protocol-header", r.ProtocolHeader, true)
+		header("remote-ip.host-header", r.HostHeader, true)
+		header("remote-ip.port-header", r.PortHeader, true)
+		header("remote-ip.proxies-header", r.ProxiesHeader, true)
 	}
 	if a := v.AccessLog; a != nil {
-		l.accessLog(at+"access_log.", a)
+		l.accessLog(at+"access-log.", a)
 	}
 	if e := v.ErrorReport; e != nil {
-		l.oneOf(at+"error_report.format", e.Format, "auto", "html", "json")
+		l.oneOf(at+"error-report.format", e.Format, "auto", "html", "json")
 	}
 	if h := v.Health; h != nil && !strings.HasPrefix(h.Path, "/") {
 		l.bad(at+"health.path", "%q does not start with /", h.Path)
 	}
 	if r := v.RemoteAddress; r != nil && (r.Status < 400 || r.Status > 599) {
-		l.bad(at+"remote_address.status", "%d is not an error status (400 to 599)", r.Status)
+		l.bad(at+"remote-address.status", "%d is not an error status (400 to 599)", r.Status)
 	}
 	if c := v.Compression; c != nil && (c.Level < 1 || c.Level > 9) {
 		l.bad(at+"compression.level", "%d is out of range: 1 (fast) to 9 (small)", c.Level)
@@ -209,7 +209,7 @@ func (l *loader) accessLog(at string, a *AccessLog) {
 		l.bad(at+"prefix", "cannot be empty")
 	}
 	if a.MaxDays < 0 {
-		l.bad(at+"max_days", "%d is negative; 0 keeps all files", a.MaxDays)
+		l.bad(at+"max-days", "%d is negative; 0 keeps all files", a.MaxDays)
 	}
 	for i, p := range a.Exclude {
 		if !strings.HasPrefix(p, "/") {

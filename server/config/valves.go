@@ -6,19 +6,19 @@ import "time"
 // that is absent (nil) is not in the pipeline. A request passes them in the order
 // of the fields here; an answer passes them in the reverse order.
 type Valves struct {
-	RequestID     *RequestID     `toml:"request_id"`
-	RemoteIP      *RemoteIP      `toml:"remote_ip"`
-	AccessLog     *AccessLog     `toml:"access_log"`
-	StuckRequests *StuckRequests `toml:"stuck_requests"`
-	ErrorReport   *ErrorReport   `toml:"error_report"`
+	RequestID     *RequestID     `toml:"request-id"`
+	RemoteIP      *RemoteIP      `toml:"remote-ip"`
+	AccessLog     *AccessLog     `toml:"access-log"`
+	StuckRequests *StuckRequests `toml:"stuck-requests"`
+	ErrorReport   *ErrorReport   `toml:"error-report"`
 	Health        *Health        `toml:"health"`
-	RemoteAddress *RemoteAddress `toml:"remote_address"`
+	RemoteAddress *RemoteAddress `toml:"remote-address"`
 	Compression   *Compression   `toml:"compression"`
 	// Custom holds valves that were linked in by name, with their own keys.
 	Custom map[string]map[string]any `toml:"custom"`
 }
 
-// RequestID is [valves.request_id]: an id for each request, in a header.
+// RequestID is [valves.request-id]: an id for each request, in a header.
 type RequestID struct {
 	Enabled bool   `toml:"enabled"`
 	Header  string `toml:"header"`
@@ -26,20 +26,20 @@ type RequestID struct {
 	Trust bool `toml:"trust"`
 }
 
-// RemoteIP is [valves.remote_ip] (Tomcat's RemoteIpValve): who the client is when
+// RemoteIP is [valves.remote-ip] (Tomcat's RemoteIpValve): who the client is when
 // requests come through proxies.
 type RemoteIP struct {
 	Enabled         bool     `toml:"enabled"`
 	Header          string   `toml:"header"`
-	ProtocolHeader  string   `toml:"protocol_header"`
-	HostHeader      string   `toml:"host_header"`
-	PortHeader      string   `toml:"port_header"`
-	ProxiesHeader   string   `toml:"proxies_header"`
-	InternalProxies Networks `toml:"internal_proxies"`
-	TrustedProxies  Networks `toml:"trusted_proxies"`
+	ProtocolHeader  string   `toml:"protocol-header"`
+	HostHeader      string   `toml:"host-header"`
+	PortHeader      string   `toml:"port-header"`
+	ProxiesHeader   string   `toml:"proxies-header"`
+	InternalProxies Networks `toml:"internal-proxies"`
+	TrustedProxies  Networks `toml:"trusted-proxies"`
 }
 
-// AccessLog is [valves.access_log] (AccessLogValve, JsonAccessLogValve).
+// AccessLog is [valves.access-log] (AccessLogValve, JsonAccessLogValve).
 type AccessLog struct {
 	Enabled bool   `toml:"enabled"`
 	Format  string `toml:"format"` // pattern or json
@@ -49,23 +49,23 @@ type AccessLog struct {
 	Prefix    string   `toml:"prefix"`
 	Suffix    string   `toml:"suffix"`
 	Rotate    string   `toml:"rotate"`   // daily, hourly or never
-	MaxSize   Size     `toml:"max_size"` // rotate when larger, 0 = never
-	MaxDays   int      `toml:"max_days"` // remove older files, 0 = keep all
+	MaxSize   Size     `toml:"max-size"` // rotate when larger, 0 = never
+	MaxDays   int      `toml:"max-days"` // remove older files, 0 = keep all
 	Flush     Duration `toml:"flush"`    // at most this late; 0 = each line at once
 	Exclude   []string `toml:"exclude"`  // path prefixes that are not logged
 }
 
-// StuckRequests is [valves.stuck_requests] (StuckThreadDetectionValve).
+// StuckRequests is [valves.stuck-requests] (StuckThreadDetectionValve).
 type StuckRequests struct {
 	Enabled   bool     `toml:"enabled"`
 	Threshold Duration `toml:"threshold"`
 }
 
-// ErrorReport is [valves.error_report] (ErrorReportValve).
+// ErrorReport is [valves.error-report] (ErrorReportValve).
 type ErrorReport struct {
 	Enabled    bool   `toml:"enabled"`
-	ShowReport bool   `toml:"show_report"` // message and cause, else only the status
-	ShowServer bool   `toml:"show_server"` // the server's name and version
+	ShowReport bool   `toml:"show-report"` // message and cause, else only the status
+	ShowServer bool   `toml:"show-server"` // the server's name and version
 	Format     string `toml:"format"`      // auto, html or json
 }
 
@@ -73,24 +73,24 @@ type ErrorReport struct {
 type Health struct {
 	Enabled   bool   `toml:"enabled"`
 	Path      string `toml:"path"`
-	CheckApps bool   `toml:"check_apps"` // DOWN if an application has failed
+	CheckApps bool   `toml:"check-apps"` // DOWN if an application has failed
 }
 
-// RemoteAddress is [valves.remote_address] (RemoteCIDRValve).
+// RemoteAddress is [valves.remote-address] (RemoteCIDRValve).
 type RemoteAddress struct {
 	Enabled bool     `toml:"enabled"`
 	Allow   Networks `toml:"allow"`
 	Deny    Networks `toml:"deny"`
 	Status  int      `toml:"status"`
 	// UsePeer looks at the address of the connection, not at the client
-	// that remote_ip found.
-	UsePeer bool `toml:"use_peer"`
+	// that remote-ip found.
+	UsePeer bool `toml:"use-peer"`
 }
 
 // Compression is [valves.compression].
 type Compression struct {
 	Enabled bool     `toml:"enabled"`
-	MinSize Size     `toml:"min_size"`
+	MinSize Size     `toml:"min-size"`
 	Types   []string `toml:"types"`
 	Level   int      `toml:"level"`
 	Zstd    bool     `toml:"zstd"`
@@ -105,10 +105,10 @@ func defaultValves() Valves {
 	return v
 }
 
-// SetDefaults gives [valves.request_id] its defaults.
+// SetDefaults gives [valves.request-id] its defaults.
 func (v *RequestID) SetDefaults() { *v = RequestID{Enabled: true, Header: "X-Request-Id"} }
 
-// SetDefaults gives [valves.remote_ip] its defaults, which are Tomcat's.
+// SetDefaults gives [valves.remote-ip] its defaults, which are Tomcat's.
 func (v *RemoteIP) SetDefaults() {
 	*v = RemoteIP{
 		Enabled: true, Header: "X-Forwarded-For", ProtocolHeader: "X-Forwarded-Proto", ProxiesHeader: "X-Forwarded-By",
@@ -117,7 +117,7 @@ func (v *RemoteIP) SetDefaults() {
 	}
 }
 
-// SetDefaults gives [valves.access_log] its defaults.
+// SetDefaults gives [valves.access-log] its defaults.
 func (v *AccessLog) SetDefaults() {
 	*v = AccessLog{
 		Enabled: true, Format: "pattern", Pattern: "common", Directory: "logs", Prefix: "access_log", Suffix: ".txt",
@@ -125,12 +125,12 @@ func (v *AccessLog) SetDefaults() {
 	}
 }
 
-// SetDefaults gives [valves.stuck_requests] its defaults.
+// SetDefaults gives [valves.stuck-requests] its defaults.
 func (v *StuckRequests) SetDefaults() {
 	*v = StuckRequests{Enabled: true, Threshold: Duration(10 * time.Minute)}
 }
 
-// SetDefaults gives [valves.error_report] its defaults.
+// SetDefaults gives [valves.error-report] its defaults.
 func (v *ErrorReport) SetDefaults() {
 	*v = ErrorReport{Enabled: true, ShowReport: true, Format: "auto"}
 }
@@ -138,7 +138,7 @@ func (v *ErrorReport) SetDefaults() {
 // SetDefaults gives [valves.health] its defaults.
 func (v *Health) SetDefaults() { *v = Health{Enabled: true, Path: "/health", CheckApps: true} }
 
-// SetDefaults gives [valves.remote_address] its defaults.
+// SetDefaults gives [valves.remote-address] its defaults.
 func (v *RemoteAddress) SetDefaults() { *v = RemoteAddress{Enabled: true, Status: 403} }
 
 // SetDefaults gives [valves.compression] its defaults.

@@ -117,8 +117,8 @@ type body struct {
 	ended    bool
 }
 
-// ErrTooManyParameters is what reading a form returns beyond max_parameters.
-var ErrTooManyParameters = errors.New("the form has more parameters than limits.max_parameters")
+// ErrTooManyParameters is what reading a form returns beyond max-parameters.
+var ErrTooManyParameters = errors.New("the form has more parameters than limits.max-parameters")
 
 // Read implements io.Reader. Beyond the limit it returns an *http.MaxBytesError.
 func (b *body) Read(p []byte) (int, error) {

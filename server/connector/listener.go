@@ -28,7 +28,7 @@ func listen(c config.Connector, path func(string) string) (net.Listener, error) 
 	}
 	mode, err := strconv.ParseUint(c.SocketMode, 8, 9)
 	if err != nil {
-		return nil, fmt.Errorf("socket_mode: %w", err)
+		return nil, fmt.Errorf("socket-mode: %w", err)
 	}
 	return ListenUnix(path(name), fs.FileMode(mode))
 }

@@ -78,11 +78,11 @@ func (s *certStore) clients(t *tls.Config) error {
 	if s.c.ClientCA != "" {
 		pem, err := os.ReadFile(s.path(s.c.ClientCA))
 		if err != nil {
-			return fmt.Errorf("client_ca: %w", err)
+			return fmt.Errorf("client-ca: %w", err)
 		}
 		t.ClientCAs = x509.NewCertPool()
 		if !t.ClientCAs.AppendCertsFromPEM(pem) {
-			return fmt.Errorf("client_ca: %s holds no certificate in PEM form", s.c.ClientCA)
+			return fmt.Errorf("client-ca: %s holds no certificate in PEM form", s.c.ClientCA)
 		}
 	}
 	switch s.c.ClientAuth {
