@@ -1,5 +1,5 @@
 // Package conf holds the configuration files that ship with Serval, so that the
-// program can write them (serval init) and fall back on them.
+// program can write them (serval init).
 //
 // Each file documents every key of its kind and holds the defaults:
 //
@@ -19,3 +19,8 @@ import _ "embed"
 //
 //go:embed server.toml
 var Server []byte
+
+// Web is web.toml.
+//
+//go:embed web.toml
+var Web []byte

@@ -37,6 +37,9 @@ type Contexts struct {
 	// Sessions are what the server says about session managers; what
 	// concerns one application is filled in.
 	Sessions sessions.Options
+	// SessionsDir is the folder where sessions are kept while the server is
+	// down, a file per context; "" is each context's work folder.
+	SessionsDir string
 	// Attributes are set on every application before it starts, for the
 	// code and the pages that run in the server.
 	Attributes map[string]any
@@ -53,8 +56,8 @@ type Contexts struct {
 	AllowTrace    bool
 }
 
-// sessionsFile is where a context's sessions are kept while the server is
-// down, in its work folder (Tomcat's SESSIONS.ser).
+// sessionsFile is where a context's sessions are kept while the server is down,
+// in its work folder (Tomcat's SESSIONS.ser), if there is no SessionsDir.
 const sessionsFile = "sessions.saved"
 
 // contextApp is an Application that is a webapp.Context.
@@ -128,6 +131,12 @@ func (c *Contexts) build(l Launch, model *descriptor.WebApp, runtime webapp.Runt
 	*files = append(*files, tree)
 	opts.FS = tree
 	opts.Sessions.File = filepath.Join(l.WorkDir, sessionsFile)
+	if c.SessionsDir != "" {
+		opts.Sessions.File = filepath.Join(c.SessionsDir, filepath.Base(l.WorkDir)+".sessions")
+		if err := os.MkdirAll(c.SessionsDir, 0o750); err != nil {
+			return nil, err
+		}
+	}
 	if p := model.Context.Manager.Pathname; p != nil && *p == "" {
 		opts.Sessions.File = "" // the application does not want its sessions saved
 	}

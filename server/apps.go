@@ -1,28 +1,48 @@
 package server
 
 import (
-	"context"
-	"errors"
+	"fmt"
+	"maps"
 	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
 
 	"github.com/serval-server/serval/deploy"
 	"github.com/serval-server/serval/server/accesslog"
 	"github.com/serval-server/serval/server/config"
+	"github.com/serval-server/serval/sessions"
+	"github.com/serval-server/serval/webapp/runtime/linked"
 	"github.com/serval-server/serval/webapp/servlet"
 )
 
 // applications sets what makes the applications of a host. The function that it
 // returns is called with the host once that has been made.
-func (s *Server) applications(_ *config.Config, c *config.Host, o *deploy.Options) (func(*deploy.Host), error) {
+func (s *Server) applications(cfg *config.Config, c *config.Host, o *deploy.Options) (func(*deploy.Host), error) {
 	if s.opt.Factory != nil {
 		o.New = s.opt.Factory(c)
-		return nil, nil
+		return func(*deploy.Host) {}, nil
 	}
-	o.New = func(context.Context, deploy.Launch) (deploy.Application, deploy.Traits, error) {
-		return nil, deploy.Traits{}, errors.New("not yet")
+	contexts := &deploy.Contexts{
+		Linked:       linked.New(s.opt.Linked),
+		IsLinked:     func(name string) bool { _, ok := s.opt.Linked[name]; return ok },
+		WebDefaults:  cfg.Path(cfg.Server.WebDefaults),
+		Env:          os.LookupEnv,
+		Sessions:     sessions.Options{Route: cfg.Server.Node},
+		SessionsDir:  cfg.Path(filepath.Join(cfg.Server.DataDir, "sessions", cfg.Server.Engine, c.Name)),
+		Attributes:   map[string]any{},
+		ErrorReport:  o.ErrorReport,
+		RedirectPort: cfg.HTTPSPort(),
 	}
-	return nil, nil
+	o.New = contexts.New
+	return func(h *deploy.Host) {
+		contexts.Attributes["serval.apps"] = h.Listing
+		contexts.Cross = h.Context
+	}, nil
 }
+
+// LinkedNames are the names of the applications that are compiled in, sorted.
+func (s *Server) LinkedNames() []string { return slices.Sorted(maps.Keys(s.opt.Linked)) }
 
 // accessLogApp asks the application that served a request, for the access log.
 func accessLogApp(r *http.Request) accesslog.App { return servedRequest{r} }
@@ -41,7 +61,26 @@ func (s servedRequest) SessionID() string {
 func (s servedRequest) User() string { return "" }
 
 // RequestAttribute implements accesslog.App.
-func (s servedRequest) RequestAttribute(string) string { return "" }
+func (s servedRequest) RequestAttribute(name string) string {
+	return show(servlet.Attribute(s.r, name))
+}
 
 // SessionAttribute implements accesslog.App.
-func (s servedRequest) SessionAttribute(string) string { return "" }
+func (s servedRequest) SessionAttribute(name string) string {
+	session := servlet.ExistingSession(s.r)
+	if session == nil {
+		return ""
+	}
+	v, err := servlet.Get[any](session, name)
+	if err != nil {
+		return ""
+	}
+	return show(v)
+}
+
+func show(v any) string {
+	if v == nil {
+		return ""
+	}
+	return fmt.Sprint(v)
+}

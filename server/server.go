@@ -324,8 +324,6 @@ func (s *Server) newHost(cfg *config.Config, c *config.Host) (*host, error) {
 	if h.apps, err = deploy.New(o); err != nil {
 		return nil, err
 	}
-	if ready != nil {
-		ready(h.apps)
-	}
+	ready(h.apps)
 	return h, nil
 }

@@ -20,13 +20,16 @@ import (
 var ErrNotRunning = errors.New("no server is running here")
 
 // Client commands the server behind a socket.
-type Client struct{ http *http.Client }
+type Client struct {
+	socket string
+	http   *http.Client
+}
 
-// NewClient makes a client; dial connects to the socket.
-func NewClient(dial func() (net.Conn, error)) *Client {
-	return &Client{http: &http.Client{Transport: &http.Transport{
+// NewClient makes a client for a socket, which dial connects to.
+func NewClient(socket string, dial func(socket string) (net.Conn, error)) *Client {
+	return &Client{socket: socket, http: &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
-		DialContext:       func(context.Context, string, string) (net.Conn, error) { return dial() },
+		DialContext:       func(context.Context, string, string) (net.Conn, error) { return dial(socket) },
 	}}}
 }
 
@@ -74,7 +77,7 @@ func (c *Client) do(ctx context.Context, method, command string, in, out any) er
 	}
 	res, err := c.http.Do(req)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
-		return ErrNotRunning
+		return fmt.Errorf("%w (%s)", ErrNotRunning, c.socket)
 	}
 	if err != nil {
 		return err
