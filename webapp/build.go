@@ -45,12 +45,13 @@ func (c *Context) config() servlet.ContextConfig {
 			cfg.LocaleEncodings[l.Locale] = l.Encoding
 		}
 	}
-	if isTrue(c.d.Context.CrossContext) && c.opts.Cross != nil {
+	if c.opts.Cross != nil {
 		cfg.Lookup = func(path string) *servlet.Context {
-			if o := c.opts.Cross(path); o != nil {
-				return o.app
+			o := c.opts.Cross(path)
+			if o == nil || o != c && !isTrue(c.d.Context.CrossContext) {
+				return nil
 			}
-			return nil
+			return o.app
 		}
 	}
 	return cfg

@@ -80,9 +80,6 @@ func (c *Context) resolve(location string) (*destination, bool) {
 
 // forward runs a target in place of the caller (Servlet 6.1 §9.4).
 func (x *exchange) forward(w http.ResponseWriter, r *http.Request, t servlet.DispatcherType, d *destination) error {
-	if x.res.committed {
-		return servlet.ErrCommitted
-	}
 	if err := x.res.ResetBuffer(); err != nil {
 		return err
 	}
@@ -97,6 +94,10 @@ func (x *exchange) forward(w http.ResponseWriter, r *http.Request, t servlet.Dis
 			defer undo()
 		}
 		x.aim(pass, d)
+	}
+	if from.Type == servlet.Include {
+		undo := x.setAttributes(noInclude)
+		defer undo()
 	}
 	r2 := x.passRequest(r, pass, d)
 	if t == servlet.Error {
@@ -131,6 +132,12 @@ func (x *exchange) setForward(p *servlet.Pass) func() {
 		{servlet.AttrForwardQueryString, orNil(p.Query)},
 		{servlet.AttrForwardMapping, p.Mapping},
 	})
+}
+
+// noInclude hides an include from what it forwards to.
+var noInclude = []attribute{
+	{servlet.AttrIncludeRequestURI, nil}, {servlet.AttrIncludeContextPath, nil}, {servlet.AttrIncludeServletPath, nil},
+	{servlet.AttrIncludePathInfo, nil}, {servlet.AttrIncludeQueryString, nil}, {servlet.AttrIncludeMapping, nil},
 }
 
 type attribute struct {

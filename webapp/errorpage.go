@@ -247,7 +247,7 @@ func (x *exchange) answerError() {
 		x.answerLate()
 		return
 	}
-	_ = x.res.ResetBuffer()
+	x.res.drop()
 	h := x.res.Header()
 	for _, name := range [...]string{"Content-Length", "Content-Encoding", "Content-Type", "Etag", "Last-Modified"} {
 		h.Del(name) // they spoke of what has been dropped
@@ -256,6 +256,7 @@ func (x *exchange) answerError() {
 		h.Del("Content-Range")
 	}
 	page, found := "", false
+	told, kind := x.err, ""
 	code, message, cause := x.errCode, x.errMessage, x.err
 	if cause != nil {
 		code = statusOf(cause)
@@ -266,13 +267,18 @@ func (x *exchange) answerError() {
 		if errors.As(cause, &u) && !u.Permanent && u.RetryAfter > 0 {
 			h.Set("Retry-After", strconv.Itoa(int((u.RetryAfter+time.Second-1)/time.Second)))
 		}
-		page, found = x.c.errors.byError(cause)
+		kind = typeNames(cause)[0]
+		if u == nil {
+			if page, found = x.c.errors.byError(cause); found {
+				told, kind = pageError(cause)
+			}
+		}
 	}
 	x.res.status, x.res.suspended = code, false
 	if !found {
 		page, found = x.c.errors.byCode(code)
 	}
-	if found && x.errorDispatch(page, code, message, cause) {
+	if found && x.errorDispatch(page, code, message, told, kind) {
 		return
 	}
 	x.report(code, message, cause)
@@ -288,7 +294,7 @@ func (x *exchange) answerLate() {
 
 // report is the server's own error page.
 func (x *exchange) report(code int, message string, cause error) {
-	_ = x.res.ResetBuffer()
+	x.res.drop()
 	x.res.status, x.res.suspended = code, false
 	if code < http.StatusBadRequest || !bodyAllowed(code) {
 		return
@@ -309,7 +315,7 @@ func (x *exchange) report(code int, message string, cause error) {
 
 // errorDispatch runs the error page; false if there is none after all, or it
 // has failed.
-func (x *exchange) errorDispatch(page string, code int, message string, cause error) bool {
+func (x *exchange) errorDispatch(page string, code int, message string, cause error, kind string) bool {
 	t, ok := x.c.resolve(page)
 	if !ok {
 		x.c.log.Error("error page does not exist", "page", page, "status", code)
@@ -323,9 +329,8 @@ func (x *exchange) errorDispatch(page string, code int, message string, cause er
 	x.SetAttribute(servlet.AttrErrorMethod, x.r.Method)
 	x.SetAttribute(servlet.AttrErrorQueryString, p.Query)
 	if cause != nil {
-		told, name := pageError(cause)
-		x.SetAttribute(servlet.AttrErrorException, told)
-		x.SetAttribute(servlet.AttrErrorExceptionType, name)
+		x.SetAttribute(servlet.AttrErrorException, cause)
+		x.SetAttribute(servlet.AttrErrorExceptionType, kind)
 	}
 	x.errCode, x.errMessage, x.err = 0, "", nil
 	err := x.runProtected(func() error { return x.forward(&x.res, x.r, servlet.Error, t) })

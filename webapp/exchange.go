@@ -25,6 +25,7 @@ type exchange struct {
 	errMessage string
 	err        error // what a handler has failed with
 	aborted    bool  // a handler wants the connection cut (http.ErrAbortHandler)
+	heard      bool  // the request listeners have been told of it
 	depth      int   // of dispatches in dispatches
 
 	// The request's session.
@@ -45,7 +46,7 @@ func (x *exchange) setError(code int, message string, err error) {
 	if err != nil {
 		x.err = err
 	}
-	x.res.suspended = true
+	x.res.status, x.res.suspended = code, true
 }
 
 // fail takes down that a handler has failed. The first failure counts.
@@ -63,10 +64,9 @@ func (x *exchange) SendError(w http.ResponseWriter, _ *http.Request, code int, m
 	if included(w) {
 		return nil // an included target cannot change the status
 	}
-	if x.res.committed {
-		return servlet.ErrCommitted
+	if err := x.res.ResetBuffer(); err != nil {
+		return err
 	}
-	_ = x.res.ResetBuffer()
 	x.setError(code, message, nil)
 	return nil
 }

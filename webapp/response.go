@@ -201,8 +201,9 @@ func (p *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // Unwrap lets http.ResponseController set deadlines.
 func (p *response) Unwrap() http.ResponseWriter { return p.w }
 
-// Committed implements servlet.ResponseState.
-func (p *response) Committed() bool { return p.committed }
+// Committed implements servlet.ResponseState. A response that is over for the
+// application (after a forward, a redirect, an error) counts as committed.
+func (p *response) Committed() bool { return p.committed || p.suspended }
 
 // Status implements servlet.ResponseState.
 func (p *response) Status() int {
@@ -214,13 +215,18 @@ func (p *response) Status() int {
 
 // ResetBuffer implements servlet.ResponseState.
 func (p *response) ResetBuffer() error {
-	if p.committed {
+	if p.Committed() {
 		return servlet.ErrCommitted
 	}
+	p.drop()
+	return nil
+}
+
+// drop empties the buffer.
+func (p *response) drop() {
 	if p.buf != nil {
 		*p.buf = (*p.buf)[:0]
 	}
-	return nil
 }
 
 // Reset implements servlet.ResponseState.
@@ -241,7 +247,7 @@ func (p *response) Reset() error {
 
 // SetBufferSize implements servlet.ResponseState.
 func (p *response) SetBufferSize(n int) error {
-	if p.committed || p.buf != nil && len(*p.buf) > 0 {
+	if p.Committed() || p.buf != nil && len(*p.buf) > 0 {
 		return servlet.ErrCommitted
 	}
 	p.limit = min(max(n, 1), maxBufferSize)

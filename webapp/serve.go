@@ -110,8 +110,8 @@ func (x *exchange) serve(m *mapper.Match, found bool) {
 	if x.failed() {
 		x.answerError()
 	}
-	if c.hearsRequests {
-		c.notifyRequest(servlet.RequestDestroyed, x.r)
+	if x.heard {
+		_ = c.notifyRequest(servlet.RequestDestroyed, x.r) // what a listener panics with is in the log
 	}
 	x.end()
 }
@@ -154,6 +154,7 @@ func (x *exchange) run(m *mapper.Match, found bool) (err error) {
 		if err := c.notifyRequest(servlet.RequestInitialized, r); err != nil {
 			return err
 		}
+		x.heard = true
 	}
 	if c.security.any && !c.enforce(x, r, m.Path) {
 		return nil

@@ -27,6 +27,9 @@ func (c *Context) sessionOptions() sessions.Options {
 	if o.MaxActive == 0 && d.Context.Manager.MaxActiveSessions != nil {
 		o.MaxActive = *d.Context.Manager.MaxActiveSessions
 	}
+	if p := d.Context.Manager.Pathname; p != nil && *p == "" {
+		o.File = "" // the application does not want its sessions saved
+	}
 	o.Serialized = o.Serialized || d.SessionConfig.Serialized
 	o.LastAccessAtStart = o.LastAccessAtStart || isTrue(d.Context.Manager.LastAccessAtStart)
 	if o.Logger == nil {

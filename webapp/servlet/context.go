@@ -228,17 +228,19 @@ func (c *Context) NamedDispatcher(name string) *Dispatcher {
 	return &Dispatcher{target: Target{Context: c, Name: name}}
 }
 
-// Context is another application of the same host, by a path that it would
-// serve; nil if there is none or this application may not reach it
-// (cross-context of its context descriptor).
+// Context is the application of the same host that would serve a path: this
+// one itself, or another if this one may reach it (crossContext of its context
+// descriptor). It is nil if there is none.
 func (c *Context) Context(path string) *Context {
-	if !strings.HasPrefix(path, "/") && path != "" {
+	switch {
+	case path != "" && path[0] != '/':
 		return nil
+	case c.cfg.Lookup != nil:
+		return c.cfg.Lookup(path)
+	case strings.TrimSuffix(path, "/") == c.cfg.Path:
+		return c
 	}
-	if c.cfg.Lookup == nil {
-		return nil
-	}
-	return c.cfg.Lookup(path)
+	return nil
 }
 
 // Target is what a Dispatcher leads to.

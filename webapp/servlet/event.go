@@ -73,6 +73,11 @@ func (in *Instance) unbindAll(e Event, ev SessionEvent) {
 		return
 	}
 	slices.Sort(names)
+	// From here on the session cannot be read either (tomcat.md B1: it is
+	// marked invalid before its attributes are unbound).
+	ev.Session.mu.Lock()
+	ev.Session.over = true
+	ev.Session.mu.Unlock()
 	for _, name := range names {
 		v, ok, err := e.Session.Load(name)
 		if err != nil || !ok {
