@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -286,7 +287,8 @@ func (s *Server) Status() control.Status {
 // the default host.
 func (s *Server) Host(name string) (deploy.Manager, bool) {
 	name = cmp.Or(name, s.Config().Server.DefaultHost)
-	i := slices.IndexFunc(s.hosts, func(h *host) bool { return h.name == name || slices.Contains(h.aliases, name) })
+	same := func(other string) bool { return strings.EqualFold(other, name) }
+	i := slices.IndexFunc(s.hosts, func(h *host) bool { return same(h.name) || slices.ContainsFunc(h.aliases, same) })
 	if i < 0 {
 		return nil, false
 	}
