@@ -81,7 +81,7 @@ func (p *player) dispatchCase(ctx context.Context, key int, d *Deployment, a *Ap
 		}
 	}
 	if c.Log != nil {
-		k.list("log", c.Log, p.srv.Drain(a.ContextPath))
+		k.logs(c.Log, p.srv.Drain(a.ContextPath))
 	}
 	return nil
 }

@@ -88,7 +88,7 @@ func (p *player) httpCase(key int, srv Server, c *httpCase) error {
 	k.text("closed", fmt.Sprint(c.Closed), fmt.Sprint(closed))
 	log := srv.Drain(path)
 	k.num("seen", c.Seen, seen(log))
-	k.list("log", c.log(), log)
+	k.logs(c.log(), log)
 	return nil
 }
 

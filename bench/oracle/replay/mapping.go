@@ -16,17 +16,18 @@ func (p *player) mapping(ctx context.Context) error {
 	for _, d := range p.rec.Deployments {
 		base := key
 		key += len(d.Cases)
-		descriptors := ""
-		for _, a := range d.Apps {
-			descriptors += deref(a.WebXML)
-		}
 		err := p.each(ctx, len(d.Cases), func(ctx context.Context, i int) error {
 			c := &d.Cases[i]
 			r, err := p.do(ctx, "default", &wire.Request{Method: "GET", Target: latin1(c.T), Host: d.ID})
 			if err != nil {
 				return err
 			}
-			k := p.add(base+i, d.ID+" GET "+c.T, map[string]string{"method": "GET", "target": c.T, "descriptor": descriptors})
+			vars := map[string]string{}
+			if a := d.owner(c.T); a != nil {
+				vars = appVars(a)
+			}
+			vars["method"], vars["target"] = "GET", c.T
+			k := p.add(base+i, d.ID+" GET "+c.T, vars)
 			k.summary(c, r)
 			return nil
 		})

@@ -30,6 +30,8 @@ type App struct {
 	Files       map[string]File `json:"files"`
 	Deploy      string          `json:"deploy"` // "ok", "failed", or "" (not recorded)
 	Cases       []dispatchCase  `json:"cases"`
+
+	got string // how it started here
 }
 
 // Dir is the name of the application's folder in its host's application base.
@@ -183,6 +185,19 @@ func (rec *Recording) app(contextPath string) *App {
 		}
 	}
 	return &App{}
+}
+
+// owner is the application of the longest context path that begins a target,
+// the root application if none does; nil if there is none.
+func (d *Deployment) owner(target string) *App {
+	var best *App
+	for _, a := range d.Apps {
+		rest, ok := strings.CutPrefix(target, a.ContextPath)
+		if ok && (rest == "" || strings.ContainsAny(rest[:1], "/?;")) && (best == nil || len(a.ContextPath) > len(best.ContextPath)) {
+			best = a
+		}
+	}
+	return best
 }
 
 // host is the virtual host of recordings that have a single deployment.

@@ -77,18 +77,21 @@ func (p *player) deployments() {
 			if a.Deploy == "" {
 				continue
 			}
-			k := p.add(-1000+i, fmt.Sprintf("%s %s start", d.ID, a.Dir()), appVars(a))
-			got := "failed"
+			a.got = "failed"
 			if p.srv.Deployed(d.ID, a) {
-				got = "ok"
+				a.got = "ok"
 			}
-			k.text("deploy", a.Deploy, got)
+			k := p.add(-1000+i, fmt.Sprintf("%s %s start", d.ID, a.Dir()), appVars(a))
+			k.text("deploy", a.Deploy, a.got)
 		}
 	}
 }
 
 func appVars(a *App) map[string]string {
-	return map[string]string{"descriptor": deref(a.WebXML), "context": a.ContextXML, "app.path": a.ContextPath, "app.version": a.Version}
+	return map[string]string{
+		"descriptor": deref(a.WebXML), "context": a.ContextXML, "app.path": a.ContextPath, "app.version": a.Version,
+		"app.want": a.Deploy, "app.got": a.got,
+	}
 }
 
 // do sends a request within the limit of requests in flight.

@@ -170,7 +170,7 @@ func (p *player) authorization(ctx context.Context, base int) error {
 			return err
 		}
 		vars := map[string]string{"method": "GET", "target": a.Target, "credentials": value, "request.header.Authorization": value}
-		if app := p.rec.owner(a.Target); app != nil {
+		if app := p.rec.Deployments[0].owner(a.Target); app != nil {
 			vars["descriptor"] = deref(app.WebXML)
 		}
 		k := p.add(base+i, fmt.Sprintf("Authorization: %s", value), vars)

@@ -194,7 +194,8 @@ func (p *player) sessionStep(ctx context.Context, key int, c *sessionCase, i int
 // over the whole recorded run, so only whether it is the first one is compared;
 // the attributes of an ending session come in the order of a hash table.
 func (k *Case) events(want, got []string) {
-	k.list("log", normalEvents(want), normalEvents(got))
+	k.set("got.log", strings.Join(got, "\n"))
+	k.logs(normalEvents(want), normalEvents(got))
 }
 
 var (

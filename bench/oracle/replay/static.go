@@ -83,7 +83,7 @@ func (p *player) staticCase(ctx context.Context, key int, c *staticCase) error {
 			vars["request.header."+h[0]] = h[1]
 			label += fmt.Sprintf(" [%s: %s]", h[0], h[1])
 		}
-		if a := p.rec.owner(s.T); a != nil {
+		if a := p.rec.Deployments[0].owner(s.T); a != nil {
 			vars["descriptor"], vars["context"] = deref(a.WebXML), a.ContextXML
 		}
 		if c.Conn != "default" {
@@ -96,20 +96,6 @@ func (p *player) staticCase(ctx context.Context, key int, c *staticCase) error {
 		p.add(key, label, vars).file(&c.R[i], r)
 	}
 	return nil
-}
-
-// owner is the application of the longest context path that begins a target.
-func (rec *Recording) owner(target string) *App {
-	var best *App
-	for _, d := range rec.Deployments {
-		for _, a := range d.Apps {
-			rest, ok := strings.CutPrefix(target, a.ContextPath)
-			if ok && (rest == "" || strings.ContainsAny(rest[:1], "/?;")) && (best == nil || len(a.ContextPath) > len(best.ContextPath)) {
-				best = a
-			}
-		}
-	}
-	return best
 }
 
 // file compares an answer of the default servlet.
