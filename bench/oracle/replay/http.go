@@ -84,11 +84,14 @@ func (p *player) httpCase(key int, srv Server, c *httpCase) error {
 	for _, r := range got {
 		status = append(status, fmt.Sprint(r.Status))
 	}
-	k.httpResponses(c, got, status)
+	same := k.httpResponses(c, got, status)
 	k.text("closed", fmt.Sprint(c.Closed), fmt.Sprint(closed))
 	log := srv.Drain(path)
-	k.num("seen", c.Seen, seen(log))
-	k.logs(c.log(), log)
+	k.set("got.log", strings.Join(log, "\n"))
+	if same { // else the application was asked something else
+		k.num("seen", c.Seen, seen(log))
+		k.logs(c.log(), log)
+	}
 	return nil
 }
 
@@ -110,7 +113,9 @@ func seen(log []string) int {
 	return n
 }
 
-func (k *Case) httpResponses(c *httpCase, got []*wire.Response, status []string) {
+// httpResponses compares the answers; it reports whether the same requests were
+// accepted and refused.
+func (k *Case) httpResponses(c *httpCase, got []*wire.Response, status []string) bool {
 	var want []string
 	repeated := false
 	for _, r := range c.Responses {
@@ -132,7 +137,7 @@ func (k *Case) httpResponses(c *httpCase, got []*wire.Response, status []string)
 	k.set("got.status", strings.Join(status, ","))
 	k.text("status", strings.Join(want, ","), strings.Join(status, ","))
 	if !slices.Equal(want, status) {
-		return
+		return false
 	}
 	i := 0
 	for _, w := range c.Responses {
@@ -158,6 +163,7 @@ func (k *Case) httpResponses(c *httpCase, got []*wire.Response, status []string)
 			k.text("body", *w.B, utf8Text(r.Body))
 		}
 	}
+	return true
 }
 
 // httpEcho compares the members that were recorded, and headers and trailers.

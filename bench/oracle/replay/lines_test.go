@@ -13,7 +13,7 @@ func TestAlign(t *testing.T) {
 		{"a b c", "a c", "b/"},
 		{"a c", "a b c", "/b"},
 		{"", "a b", "/a /b"},
-		{"a b c d", "c d a b", "/c /d c/ d/"},
+		{"a b c d", "c d a b", "a/ b/ /a /b"},
 		{"a x y b", "a z b", "x/z y/"},
 	}
 	for _, tt := range tests {
