@@ -101,6 +101,7 @@ type Recording struct {
 	Results       []securityApp   `json:"results"`
 	Authorization *authorization  `json:"authorization_headers"`
 	FormFlow      *formFlow       `json:"form_flow"`
+	RedirectPort  int             `json:"redirectPort"`
 
 	form form
 }

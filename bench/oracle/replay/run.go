@@ -15,6 +15,9 @@ import (
 type Server interface {
 	// Addr is the address of the connector of a profile.
 	Addr(profile string) string
+	// RedirectPort is the port that requests are redirected to which must
+	// come encrypted.
+	RedirectPort() int
 	// Deployed tells whether an application started.
 	Deployed(host string, a *App) bool
 	// Drain returns and clears the event log of an application.

@@ -86,6 +86,7 @@ func (p *player) securityApp(ctx context.Context, key int, app *securityApp) err
 				return err
 			}
 			if loc := locationOf(app, row); loc != "" && who == nil {
+				loc = strings.Replace(loc, fmt.Sprintf(":%d/", p.rec.RedirectPort), fmt.Sprintf(":%d/", p.srv.RedirectPort()), 1)
 				k.set("want.location", loc)
 				got, _ := r.Get("Location")
 				k.text("location", loc, got)

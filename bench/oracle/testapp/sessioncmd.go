@@ -46,7 +46,8 @@ func (c *run) requestedSession() {
 		return
 	}
 	id := c.requested.ID()
-	cookie := strings.Contains(strings.Join(c.r.Header.Values("Cookie"), ";"), id)
+	// An address is encoded for a session that was not found by a cookie.
+	cookie := !strings.Contains(servlet.EncodeURL(c.r, servlet.ContextPath(c.r)+"/"), id)
 	c.outf("reqsid id=%s cookie=%v url=%v valid=true\n", id, cookie, !cookie)
 }
 
