@@ -222,7 +222,7 @@ func (w *compressWriter) ReadFrom(r io.Reader) (int64, error) {
 		return io.Copy(onlyWriter{w}, r)
 	}
 	w.begin()
-	return io.Copy(w.to, r)
+	return copyWhole(w.to, r)
 }
 
 // onlyWriter hides ReadFrom from io.Copy.

@@ -47,7 +47,16 @@ func (w *headerWriter) Write(b []byte) (int, error) {
 // ReadFrom keeps the way to the kernel's sendfile open.
 func (w *headerWriter) ReadFrom(r io.Reader) (int64, error) {
 	w.commit(http.StatusOK)
-	return io.Copy(w.ResponseWriter, r)
+	return copyWhole(w.ResponseWriter, r)
+}
+
+// copyWhole is io.Copy that asks the writer first and then the reader, so that
+// a file arrives as the file that it is.
+func copyWhole(w io.Writer, r io.Reader) (int64, error) {
+	if rf, ok := w.(io.ReaderFrom); ok {
+		return rf.ReadFrom(r)
+	}
+	return io.Copy(w, r)
 }
 
 // FlushError is what http.ResponseController calls; a flush sends the header.
