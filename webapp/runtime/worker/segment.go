@@ -128,8 +128,22 @@ func unavailable(w http.ResponseWriter, r *http.Request, pass *servlet.Pass, err
 	}
 }
 
-// begin finds a process and opens the request's stream.
+// begin finds a process and opens the request's stream. If the process dies
+// before it has been sent anything, the request waits for the next one.
 func (ex *exchange) begin(from parent) error {
+	for attempt := 1; ; attempt++ {
+		err := ex.beginWith(from)
+		again := errors.Is(err, wire.ErrClosed) && !ex.nested && ex.r.ContentLength == 0 && ex.r.Context().Err() == nil
+		if !again || attempt == mostAttempts || ex.sg.p.stopped() {
+			return err
+		}
+	}
+}
+
+// mostAttempts bounds how many dying processes a request meets.
+const mostAttempts = 3
+
+func (ex *exchange) beginWith(from parent) error {
 	p := ex.sg.p
 	ctx := ex.r.Context()
 	if t := p.launch.Settings.RequestTimeout; t > 0 {
@@ -159,7 +173,7 @@ func (ex *exchange) begin(from parent) error {
 
 // process is ready within the time that a request may wait for a restart.
 func (p *Program) process(ctx context.Context) (*process, error) {
-	if pr := p.current.Load(); pr != nil {
+	if pr := p.usable(); pr != nil {
 		return pr, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.opts.WaitRestart)

@@ -104,11 +104,20 @@ func (p *Program) set(pr *process, down error) {
 	p.changed = make(chan struct{})
 }
 
+// usable is the process that requests go to, nil if there is none, or if it
+// has died and that has only not been noticed yet.
+func (p *Program) usable() *process {
+	if pr := p.current.Load(); pr != nil && pr.conn.Err() == nil {
+		return pr
+	}
+	return nil
+}
+
 // ready is the process that requests go to; it waits for a restart.
 func (p *Program) ready(ctx context.Context) (*process, error) {
 	for {
 		p.mu.Lock()
-		cur, down, changed := p.current.Load(), p.down, p.changed
+		cur, down, changed := p.usable(), p.down, p.changed
 		p.mu.Unlock()
 		if cur != nil {
 			return cur, nil

@@ -96,11 +96,16 @@ func (c *Conn) SetWindow(n int) {
 // Done is closed when the connection has ended; Err then says why.
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
-// Err is why the connection has ended, nil while it has not. It wraps ErrClosed.
+// Err is why the connection has ended, or cannot be written to any more; nil
+// while it can be used. It wraps ErrClosed.
 func (c *Conn) Err() error {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.err
+	err := c.err
+	c.mu.Unlock()
+	if err == nil {
+		err = c.out.failure()
+	}
+	return err
 }
 
 // Heard is when a frame of the peer last arrived.

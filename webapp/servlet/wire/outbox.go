@@ -119,11 +119,18 @@ func (o *outbox) drain(limit int) {
 			o.spare = batch[:0]
 		}
 		if err != nil && o.err == nil {
-			o.err = fmt.Errorf("wire: writing frames: %w", err)
+			o.err = fmt.Errorf("%w: writing frames: %w", ErrClosed, err)
 		}
 		o.space.Broadcast()
 		o.mu.Unlock()
 	}
+}
+
+// failure is why nothing can be sent any more, nil while it can.
+func (o *outbox) failure() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.err
 }
 
 // close makes send fail with err, and waits for the writers, whose Write must
