@@ -22,6 +22,7 @@ import (
 
 	"github.com/serval-server/serval/server/config"
 	"github.com/serval-server/serval/server/conninfo"
+	"github.com/serval-server/serval/webapp/servlet"
 )
 
 func report(w http.ResponseWriter, _ *http.Request, status int, message string, _ error) {
@@ -70,6 +71,9 @@ func echo(w http.ResponseWriter, r *http.Request) {
 		status := http.StatusBadRequest
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			status = http.StatusRequestEntityTooLarge
+		}
+		if s, ok := errors.AsType[*servlet.StatusError](err); ok {
+			status = s.Code
 		}
 		http.Error(w, err.Error(), status)
 		return
@@ -336,6 +340,7 @@ func TestRefusals(t *testing.T) {
 		"GET / HTTP/1.1\r\nHost: a@b\r\n\r\n":                                       "400",
 		"GET / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("v", 8300) + "\r\n\r\n": "431",
 		"GET / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("v", 8000) + "\r\n\r\n": "200",
+		"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n":    "400",
 		"GET / HTTP/1.1\r\n\r\n":                                                    "400",
 		"GET / HTTP/1.0\r\n\r\n":                                                    "200",
 	} {

@@ -1,15 +1,19 @@
 package connector
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/serval-server/serval/server/config"
 	"github.com/serval-server/serval/server/valves"
+	"github.com/serval-server/serval/webapp/servlet"
 )
 
 // Guard is a middleware that refuses requests beyond the limits, and reads bodies
@@ -95,7 +99,7 @@ func (g *guard) bodyLimit(r *http.Request) int64 {
 }
 
 func (g *guard) body(w http.ResponseWriter, r *http.Request) *body {
-	b := &body{ReadCloser: r.Body, rc: http.NewResponseController(w), timeout: g.limits.BodyTimeout.D(), limit: g.bodyLimit(r)}
+	b := &body{ReadCloser: r.Body, rc: http.NewResponseController(w), timeout: g.limits.BodyTimeout.D(), limit: g.bodyLimit(r), h1: r.ProtoMajor == 1}
 	b.left = b.limit
 	if isForm(r) && g.limits.MaxParameters > 0 {
 		b.maxPairs = g.limits.MaxParameters
@@ -114,13 +118,19 @@ type body struct {
 	left     int64
 	maxPairs int // parameters that may come, 0 for no limit
 	pairs    int
+	h1       bool // HTTP/1, whose errors are those of chunks
 	ended    bool
 }
 
-// ErrTooManyParameters is what reading a form returns beyond max-parameters.
-var ErrTooManyParameters = errors.New("the form has more parameters than limits.max-parameters")
+// ErrTooManyParameters is what reading a form returns beyond max-parameters. It is
+// a *servlet.StatusError with 400.
+var ErrTooManyParameters error = &servlet.StatusError{
+	Code: http.StatusBadRequest, Message: "the form has more parameters than limits.max-parameters",
+}
 
-// Read implements io.Reader. Beyond the limit it returns an *http.MaxBytesError.
+// Read implements io.Reader. Beyond the limit it returns an *http.MaxBytesError;
+// what the client did wrong otherwise is a *servlet.StatusError, so that an
+// application that passes it on answers with 400 or 408.
 func (b *body) Read(p []byte) (int, error) {
 	if b.limit > 0 && b.left < 0 {
 		return 0, &http.MaxBytesError{Limit: b.limit}
@@ -144,7 +154,23 @@ func (b *body) Read(p []byte) (int, error) {
 			return 0, ErrTooManyParameters
 		}
 	}
-	return n, err
+	return n, b.blame(err)
+}
+
+// blame says which status an error of a body stands for, if the client made it and
+// may still be there to read the answer.
+func (b *body) blame(err error) error {
+	if err == nil || err == io.EOF {
+		return err
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("%w: %w", &servlet.StatusError{Code: http.StatusRequestTimeout, Message: "the body stopped coming"}, err)
+	}
+	_, network := errors.AsType[net.Error](err)
+	if !b.h1 || network || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, http.ErrBodyReadAfterClose) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", &servlet.StatusError{Code: http.StatusBadRequest, Message: "the body is malformed"}, err)
 }
 
 // extend gives the client time for the next part. The deadline is moved at most ten
