@@ -30,7 +30,7 @@ func (s *Server) applications(cfg *config.Config, c *config.Host, o *deploy.Opti
 		Env:          os.LookupEnv,
 		Sessions:     sessions.Options{Route: cfg.Server.Node},
 		SessionsDir:  cfg.Path(filepath.Join(cfg.Server.DataDir, "sessions", cfg.Server.Engine, c.Name)),
-		Attributes:   map[string]any{},
+		Attributes:   map[string]any{"serval.version": s.opt.Version},
 		ErrorReport:  o.ErrorReport,
 		RedirectPort: cfg.HTTPSPort(),
 	}
