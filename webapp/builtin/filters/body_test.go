@@ -28,6 +28,8 @@ func TestSetCharacterEncoding(t *testing.T) {
 		{map[string]string{"encoding": "ISO-8859-1"}, "application/x-www-form-urlencoded;charset=utf-8", "a=%C3%A9", "é"},
 		{map[string]string{"encoding": "ISO-8859-1", "ignore": "true"}, "application/x-www-form-urlencoded;charset=utf-8", "a=%E9", "é"},
 		{map[string]string{"encoding": "UTF-8"}, "application/x-www-form-urlencoded;charset=windows-1251", "a=%DF", "Я"},
+		{map[string]string{"encoding": "EUC_JP"}, "application/x-www-form-urlencoded", "a=%C6%FC", "日"},
+		{map[string]string{"encoding": "GBK", "forceEncoding": "true"}, "application/x-www-form-urlencoded;charset=utf-8", "a=%C8%D5", "日"},
 		{map[string]string{"encoding": "Shift_JIS"}, "application/x-www-form-urlencoded", "a=%93%FA", "日"},
 	} {
 		h, _ := wrap(t, NewSetCharacterEncoding, tt.params, func(_ http.ResponseWriter, r *http.Request) {

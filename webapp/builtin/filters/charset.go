@@ -22,6 +22,8 @@ const maxForm = 10 << 20
 //
 //	encoding  required, such as UTF-8 or windows-1252
 //	ignore    false: what the request says itself counts; true: the parameter counts
+//	forceEncoding, forceRequestEncoding
+//	          the same as ignore, as Spring's CharacterEncodingFilter calls it
 //
 // The handlers behind always see UTF-8: a form in another encoding is recoded
 // before they read it.
@@ -29,7 +31,10 @@ func NewSetCharacterEncoding(values map[string]string) (func(http.Handler) http.
 	p := newParams("set-character-encoding", values)
 	name := p.text("encoding", "")
 	ignore := p.bool("ignore", false)
-	if _, err := htmlindex.Get(name); err != nil {
+	ignore = p.bool("forceEncoding", ignore) || ignore
+	ignore = p.bool("forceRequestEncoding", ignore) || ignore
+	p.ignore("forceResponseEncoding", "beanName")
+	if _, err := encodingByName(name); err != nil {
 		p.wrong("encoding", "%q: not an encoding known here, such as UTF-8 or windows-1252", name)
 	}
 	if err := p.err(); err != nil {
@@ -51,6 +56,16 @@ func NewSetCharacterEncoding(values map[string]string) (func(http.Handler) http.
 	}, nil
 }
 
+// encodingByName finds an encoding by the names of the web, or by Java's, which
+// have underscores (EUC_JP).
+func encodingByName(name string) (encoding.Encoding, error) {
+	enc, err := htmlindex.Get(name)
+	if err != nil {
+		enc, err = htmlindex.Get(strings.ReplaceAll(name, "_", "-"))
+	}
+	return enc, err
+}
+
 // recodeForm returns the request with its form in UTF-8, and with a charset in
 // its Content-Type.
 func recodeForm(r *http.Request, name string, ignore bool) (*http.Request, error) {
@@ -61,7 +76,7 @@ func recodeForm(r *http.Request, name string, ignore bool) (*http.Request, error
 	if own := attrs["charset"]; own != "" && !ignore {
 		name = own
 	}
-	enc, err := htmlindex.Get(name)
+	enc, err := encodingByName(name)
 	if err != nil {
 		return r, nil // the request's own word, and unknown: leave it alone
 	}
@@ -139,7 +154,7 @@ func NewAddDefaultCharset(values map[string]string) (func(http.Handler) http.Han
 	case strings.EqualFold(name, "system"):
 		name = "UTF-8"
 	default:
-		if _, err := htmlindex.Get(name); err != nil {
+		if _, err := encodingByName(name); err != nil {
 			p.wrong("encoding", "%q: not an encoding known here, nor default or system", name)
 		}
 	}

@@ -13,9 +13,11 @@
 //	rate-limit              so many requests a minute from one address
 //	remote-addr             lets addresses in or keeps them out, by patterns
 //	remote-cidr             the same, by networks
+//	remote-host             remote-addr under its other name
 //	remote-ip               the client's address from a proxy's headers
 //	request-dumper          logs requests and answers in full
 //	rest-csrf-prevention    csrf-prevention under its other name
+//	session-initializer     a session for everybody
 //	set-character-encoding  the encoding of request parameters
 //
 // A filter is an ordinary func(http.Handler) http.Handler, so each also works as
@@ -51,8 +53,10 @@ var All = map[string]Constructor{
 	"rate-limit":             NewRateLimit,
 	"remote-addr":            NewRemoteAddr,
 	"remote-cidr":            NewRemoteCIDR,
+	"remote-host":            NewRemoteHost,
 	"remote-ip":              NewRemoteIP,
 	"request-dumper":         NewRequestDumper,
 	"rest-csrf-prevention":   NewRESTCSRFPrevention,
+	"session-initializer":    NewSessionInitializer,
 	"set-character-encoding": NewSetCharacterEncoding,
 }

@@ -76,6 +76,14 @@ func NewRemoteAddr(values map[string]string) (func(http.Handler) http.Handler, e
 	return accessFilter(p, p.matcher("allow", ""), p.matcher("deny", ""))
 }
 
+// NewRemoteHost is NewRemoteAddr for descriptors that name Tomcat's
+// RemoteHostFilter: a client's host is its address unless names are looked up,
+// which a server should not wait for, and does not by default there either.
+func NewRemoteHost(values map[string]string) (func(http.Handler) http.Handler, error) {
+	p := newParams("remote-host", values)
+	return accessFilter(p, p.matcher("allow", ""), p.matcher("deny", ""))
+}
+
 // NewRemoteCIDR is NewRemoteAddr with networks only (10.0.0.0/8,::1), so that a
 // slip is an error and not an expression that matches something else.
 func NewRemoteCIDR(values map[string]string) (func(http.Handler) http.Handler, error) {

@@ -119,6 +119,8 @@ func (c *Config) set(name, value string) error {
 		return c.setBom(value)
 	case "precompressed":
 		return c.setPrecompressed(value)
+	case "gzip": // Jetty's and an older Tomcat's
+		return c.setGzip(value)
 	case "fileEncoding":
 		return c.setEncoding(value)
 	case "directoryRedirectStatusCode":
@@ -196,6 +198,18 @@ func (c *Config) setPrecompressed(value string) error {
 		codings = append(codings, Coding{strings.ToLower(name), suffix})
 	}
 	c.Precompressed = codings
+	return nil
+}
+
+// setGzip is precompressed with gzip alone, unless precompressed says more.
+func (c *Config) setGzip(value string) error {
+	var on bool
+	if err := setBool(&on, value); err != nil {
+		return err
+	}
+	if on && c.Precompressed == nil {
+		c.Precompressed = []Coding{{"gzip", ".gz"}}
+	}
 	return nil
 }
 
