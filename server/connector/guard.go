@@ -42,9 +42,12 @@ func Guard(limits config.Limits, report valves.Reporter) func(http.Handler) http
 				return
 			}
 			b := g.body(w, r)
-			r.Body = b
 			defer b.finish()
-			next.ServeHTTP(w, r)
+			// net/http looks at the body of its own request to find out whether
+			// a client that expects 100 Continue still waits for it.
+			limited := *r
+			limited.Body = b
+			next.ServeHTTP(w, &limited)
 		})
 	}
 }

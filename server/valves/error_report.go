@@ -78,8 +78,12 @@ func (e *errorReport) write(w http.ResponseWriter, r *http.Request, status int, 
 		body = []byte(b.String())
 	}
 	// What a handler had prepared for another answer does not hold for this one.
-	for _, name := range []string{"Content-Encoding", "Etag", "Last-Modified", "Accept-Ranges", "Content-Range"} {
+	for _, name := range []string{"Content-Encoding", "Etag", "Last-Modified"} {
 		h.Del(name)
+	}
+	if status != http.StatusRequestedRangeNotSatisfiable { // there they are part of the error (RFC 9110 §15.5.17)
+		h.Del("Content-Range")
+		h.Del("Accept-Ranges")
 	}
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("X-Content-Type-Options", "nosniff")

@@ -86,7 +86,7 @@ func (e *echo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o := describe(r, e.name)
 	o.text("ver", servlet.ContextOf(r).InitParam("version"))
 	if e.body {
-		if !e.readBody(&o, r) {
+		if !e.readBody(w, &o, r) {
 			return
 		}
 	}
@@ -108,9 +108,9 @@ func (e *echo) text(w http.ResponseWriter, s string) {
 	_, _ = io.WriteString(w, s+"\n")
 }
 
-// readBody adds what the http recordings have. A body that cannot be read ends
-// the request by a panic, as the exception does that Java lets through.
-func (e *echo) readBody(o *object, r *http.Request) bool {
+// readBody adds what the http recordings have. A body that cannot be read is the
+// client's mistake.
+func (e *echo) readBody(w http.ResponseWriter, o *object, r *http.Request) bool {
 	o.put("hdr", headers(r))
 	length := r.ContentLength
 	if length == 0 && r.Header.Get("Content-Length") == "" {
@@ -126,7 +126,8 @@ func (e *echo) readBody(o *object, r *http.Request) bool {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		e.log.add("bodyerr %s", className(err))
-		panic(err)
+		_ = servlet.SendError(w, r, http.StatusBadRequest, err.Error()) // if it is too late, so be it
+		return false
 	}
 	o.put("bl", len(body))
 	var text strings.Builder
