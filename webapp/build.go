@@ -87,7 +87,10 @@ func mimeTypes(list []descriptor.MimeMapping) func(string) string {
 }
 
 func sessionRules(d *descriptor.WebApp) servlet.SessionRules {
-	r := servlet.SessionRules{UnencodableLocal: d.Replication.NonSerializable == "local"}
+	r := servlet.SessionRules{
+		UnencodableLocal: d.Replication.NonSerializable == "local",
+		KeepDecoded:      d.SessionConfig.Serialized,
+	}
 	if d.Distributable {
 		r.SetOnly = d.Replication.Trigger == descriptor.TriggerSet
 		r.ReportReads = d.Replication.Trigger == descriptor.TriggerSetAndGet

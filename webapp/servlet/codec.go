@@ -19,6 +19,9 @@ var (
 	decMode = mustDec()
 )
 
+// maxNesting is how deep values may be nested.
+const maxNesting = 64
+
 func mustEnc() cbor.EncMode {
 	o := cbor.CoreDetEncOptions()
 	o.Time, o.TimeTag = cbor.TimeRFC3339NanoUTC, cbor.EncTagRequired
@@ -31,7 +34,7 @@ func mustEnc() cbor.EncMode {
 
 func mustDec() cbor.DecMode {
 	o := cbor.DecOptions{
-		MaxNestedLevels:  64,
+		MaxNestedLevels:  maxNesting,
 		MaxArrayElements: 1 << 24,
 		MaxMapPairs:      1 << 24,
 		DupMapKey:        cbor.DupMapKeyEnforcedAPF,
@@ -60,6 +63,9 @@ func encode(value any) (b []byte, err error) {
 			err = fmt.Errorf("encoding a %T panicked: %v", value, p)
 		}
 	}()
+	if value != nil && !typeOfValue(value).safe && tooDeep(reflect.ValueOf(value), 0) {
+		return nil, fmt.Errorf("cannot encode a %T: it is nested more than %d levels deep, or holds itself", value, maxNesting)
+	}
 	if b, err = encMode.Marshal(value); err != nil {
 		return nil, fmt.Errorf("cannot encode a %T: %w", value, err)
 	}
@@ -72,6 +78,44 @@ func decodeAs[T any](data []byte) (T, error) {
 		return v, fmt.Errorf("cannot decode as %T: %w", v, err)
 	}
 	return v, nil
+}
+
+// tooDeep reports that a value is nested too deep to be decoded again. The
+// encoder would follow a value that holds itself until the stack overflows,
+// which would end the process.
+func tooDeep(v reflect.Value, depth int) bool {
+	if depth > 2*maxNesting { // each level may have a pointer to it
+		return true
+	}
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		return !v.IsNil() && tooDeep(v.Elem(), depth+1)
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if tooDeep(v.Field(i), depth+1) {
+				return true
+			}
+		}
+	case reflect.Slice, reflect.Array:
+		if infoOf(v.Type().Elem()).safe {
+			return false
+		}
+		for i := range v.Len() {
+			if tooDeep(v.Index(i), depth+1) {
+				return true
+			}
+		}
+	case reflect.Map:
+		if infoOf(v.Type().Elem()).safe {
+			return false
+		}
+		for it := v.MapRange(); it.Next(); {
+			if tooDeep(it.Value(), depth+1) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // typeInfo is what is known of a type that attributes have.
@@ -201,7 +245,17 @@ func isNil(v any) bool {
 // typeMemory knows, by an attribute's name, the type that this process last met
 // it with. Values that listen (BindingListener, ActivationListener) are decoded
 // as that type when the server tells of their session.
-type typeMemory struct{ types sync.Map } // string → *typeInfo
+type typeMemory struct {
+	types  sync.Map // string → *typeInfo
+	warned sync.Map // reflect.Type → struct{}
+}
+
+// warnOnce says, once per type, that values of it stay on this node.
+func (m *typeMemory) warnOnce(c *Context, name string, value any, why error) {
+	if _, again := m.warned.LoadOrStore(reflect.TypeOf(value), struct{}{}); !again {
+		c.cfg.Logger.Warn("session attribute cannot be encoded and stays on this node", "attribute", name, "type", fmt.Sprintf("%T", value), "error", why)
+	}
+}
 
 func (m *typeMemory) remember(name string, info *typeInfo) {
 	if old, ok := m.types.Load(name); !ok || old != info {

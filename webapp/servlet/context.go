@@ -66,6 +66,9 @@ type SessionRules struct {
 	// UnencodableLocal: a value that cannot be encoded is kept as SetLocal
 	// does, with a warning, instead of being refused (non-serializable = "local").
 	UnencodableLocal bool
+	// KeepDecoded: requests of a session come one at a time, so that a
+	// decoded value can be handed from one to the next (serialised access).
+	KeepDecoded bool
 }
 
 // Context is the running application, as its code sees it (Servlet 6.1 §4). It

@@ -1,0 +1,126 @@
+package servlet
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"sort"
+)
+
+// fold brings bytes up to date with value, so that another type can be decoded.
+func (e *entry) fold() error {
+	if e.value == nil || e.local || !e.mutable && !e.stale {
+		return nil
+	}
+	b, err := encode(e.value)
+	if err != nil {
+		return err
+	}
+	if e.stale || !e.sameAs(b) {
+		e.bytes, e.dirty, e.removed = b, true, false
+	}
+	e.stale = false
+	return nil
+}
+
+// sameAs reports that b, encoded from value, says no more than e.bytes did: it
+// is equal, or it is what the old bytes decode to in the type of today (a field
+// that the struct has gained or lost since is not a change).
+func (e *entry) sameAs(b []byte) bool {
+	if bytes.Equal(b, e.bytes) {
+		return true
+	}
+	if e.typ == nil || e.bytes == nil {
+		return false
+	}
+	again, err := e.typ.recode(e.bytes)
+	return err == nil && bytes.Equal(b, again)
+}
+
+// Commit hands what the request has changed since the last commit point to the
+// backend. It is for containers; an author's code calls Barrier. It does
+// nothing after Invalidate.
+func (s *Session) Commit() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over || s.frozen {
+		return nil
+	}
+	ch, err := s.changesLocked()
+	if err != nil {
+		return err
+	}
+	if ch.Empty() {
+		return nil
+	}
+	return s.backend.Commit(&ch)
+}
+
+// changesLocked takes the changes out of the view, which goes on with what it
+// holds as the new base.
+func (s *Session) changesLocked() (Changes, error) {
+	ch := Changes{MaxInactive: s.maxInactive}
+	var bad error
+	for name, e := range s.entries {
+		if e.read && s.context.cfg.Sessions.ReportReads {
+			e.read = false
+			ch.Read = append(ch.Read, name)
+		}
+		if err := e.fold(); err != nil {
+			// One value that has become impossible to encode never
+			// costs the others.
+			bad = errors.Join(bad, fmt.Errorf("session attribute %q: %w", name, err))
+			continue
+		}
+		if !e.dirty {
+			continue
+		}
+		e.dirty = false
+		switch {
+		case e.removed:
+			if e.exists {
+				ch.Attributes = append(ch.Attributes, Change{Name: name, Remove: true})
+			}
+			e.exists, e.removed, e.base, e.bytes = false, false, Value{}, nil
+		default:
+			ch.Attributes = append(ch.Attributes, Change{Name: name, Value: e.bytes})
+			e.exists = true
+		}
+	}
+	s.maxInactive = nil
+	s.handOnLocked()
+	sort.Strings(ch.Read)
+	sort.Slice(ch.Attributes, func(i, j int) bool { return ch.Attributes[i].Name < ch.Attributes[j].Name })
+	if bad != nil {
+		s.context.cfg.Logger.Error("session attribute was not stored", "error", bad)
+	}
+	return ch, nil
+}
+
+// Stage puts changes that another process has made within this request (a
+// filter in a worker, say) into the view, as if they had been made here.
+func (s *Session) Stage(ch *Changes) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.writableLocked(); err != nil {
+		return err
+	}
+	for _, c := range ch.Attributes {
+		e, err := s.entryLocked(c.Name)
+		if err != nil {
+			return err
+		}
+		*e = entry{base: e.base, exists: e.exists, read: e.read, dirty: true, removed: c.Remove, bytes: c.Value}
+	}
+	for _, n := range ch.Read {
+		e, err := s.entryLocked(n)
+		if err != nil {
+			return err
+		}
+		e.read = true
+	}
+	if ch.MaxInactive != nil {
+		s.maxInactive = ch.MaxInactive
+	}
+	return nil
+}
