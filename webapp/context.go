@@ -77,7 +77,7 @@ func New(o Options) (*Context, error) {
 	c := &Context{opts: o, d: o.Descriptor, log: o.Logger, path: o.Path, escaped: (&url.URL{Path: o.Path}).EscapedPath(), wrappers: map[string]*wrapper{}}
 	c.app = servlet.NewContext(c.config())
 	if o.Builtins == nil {
-		o.Builtins = builtinApp()
+		o.Builtins = builtinApp(o.Development)
 	}
 	c.builtins = servlet.NewInstance(*o.Builtins, c.app)
 	c.shipped = NewInstanceProgram(c.builtins)

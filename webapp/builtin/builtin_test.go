@@ -52,7 +52,7 @@ func start(t *testing.T, app servlet.App, log io.Writer, files ...string) *httpt
 	model.Runtime.App = "app"
 	c, err := webapp.New(webapp.Options{
 		Path: "/app", FS: tree, Dir: dir, Descriptor: model, Runtime: linked.New(map[string]servlet.App{"app": app}),
-		WorkDir: t.TempDir(), TempDir: t.TempDir(), Logger: slog.New(slog.NewTextHandler(log, nil)),
+		WorkDir: t.TempDir(), TempDir: t.TempDir(), Development: true, Logger: slog.New(slog.NewTextHandler(log, nil)),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -148,6 +148,7 @@ func TestInApplication(t *testing.T) {
 		"cart.gohtml", `{{with .Session}}{{with .Get "cart"}}{{.Owner}}: {{range .Items}}{{.}} {{end}}{{.Total}}{{end}} {{len .Names}}{{else}}no session{{end}}`,
 		"WEB-INF/cart.gohtml", `{{.Request.Get "note"}} {{(.Session.Get "cart").Total}} {{.Request.Path}}`,
 		"WEB-INF/404.gohtml", `lost: {{.Request.Get "jakarta.servlet.error.request_uri"}} {{.Request.Get "jakarta.servlet.error.status_code"}}`,
+		"bad.gohtml", "one\n{{.Nothing}}\nthree",
 		"part.txt", "\xef\xbb\xbfpart",
 		"big.txt", strings.Repeat("0123456789", 10_000),
 	)
@@ -177,6 +178,9 @@ func TestInApplication(t *testing.T) {
 	expect("/none.gohtml", 404, "lost: /app/none.gohtml 404")
 	if resp := expect("/big.txt", 200, strings.Repeat("0123456789", 10_000)); resp.ContentLength != 100_000 || resp.Header.Get("Content-Type") != "text/plain" {
 		t.Errorf("a file: %v", resp.Header)
+	}
+	if resp, body := get(t, client, srv.URL+"/app/bad.gohtml"); resp.StatusCode != 500 || !strings.Contains(body, "/bad.gohtml:2:") || !strings.Contains(body, "three") {
+		t.Errorf("a page with an error, in development: %d %s", resp.StatusCode, body)
 	}
 	r, err := http.NewRequest(http.MethodDelete, srv.URL+"/app/big.txt", nil)
 	if err != nil {
