@@ -48,11 +48,9 @@ var javaClasses = map[ComponentKind]map[string]string{
 		"org.apache.catalina.filters.RateLimitFilter":            "rate-limit",
 		"org.apache.catalina.filters.RemoteIpFilter":             "remote-ip",
 		"org.apache.catalina.filters.RemoteAddrFilter":           "remote-addr",
-		"org.apache.catalina.filters.RemoteHostFilter":           "remote-host",
 		"org.apache.catalina.filters.RemoteCIDRFilter":           "remote-cidr",
 		"org.apache.catalina.filters.CsrfPreventionFilter":       "csrf-prevention",
 		"org.apache.catalina.filters.RestCsrfPreventionFilter":   "rest-csrf-prevention",
-		"org.apache.catalina.filters.SessionInitializerFilter":   "session-initializer",
 		"org.apache.catalina.filters.FailedRequestFilter":        "failed-request",
 	},
 	PolicyComponent: {
