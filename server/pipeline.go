@@ -34,13 +34,18 @@ func (p *pipeline) close() error {
 
 // serve passes a request to the pipeline in force.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	p := s.enter()
+	defer p.users.Add(-1)
+	p.handler.ServeHTTP(w, r)
+}
+
+// enter counts a request in the pipeline in force.
+func (s *Server) enter() *pipeline {
 	for {
 		p := s.line.Load()
 		p.users.Add(1)
 		if s.line.Load() == p {
-			defer p.users.Add(-1)
-			p.handler.ServeHTTP(w, r)
-			return
+			return p
 		}
 		p.users.Add(-1) // it was exchanged in between, and may be closed
 	}

@@ -41,6 +41,7 @@ func (c *runCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	defer startGCPacer().stop()
 	level := new(slog.LevelVar)
 	text := cfg.Log.Format == "text" || cfg.Log.Format == "auto" && isTerminal(e.Stderr)
 	log := newLogger(e.Stderr, level, text)
