@@ -70,6 +70,8 @@ func New(o Options) (*Connector, error) {
 		IdleTimeout:       o.Limits.IdleTimeout.D(),
 		MaxHeaderBytes:    max(int(o.Limits.MaxHeaderSize)-headerSlop, 1),
 		Protocols:         protocols,
+		// "OPTIONS *" passes the pipeline too, so that it is logged.
+		DisableGeneralOptionsHandler: true,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: o.Limits.MaxStreams,
 			WriteByteTimeout:     o.Limits.WriteTimeout.D(),

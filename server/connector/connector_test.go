@@ -335,14 +335,17 @@ func raw(t *testing.T, c *Connector, send string) string {
 func TestRefusals(t *testing.T) {
 	c := start(t, config.Connector{}, nil, echo)
 	for send, want := range map[string]string{
-		"CONNECT h:80 HTTP/1.1\r\nHost: h:80\r\n\r\n":                               "501",
-		"TRACE / HTTP/1.1\r\nHost: h\r\n\r\n":                                       "405",
-		"GET / HTTP/1.1\r\nHost: a@b\r\n\r\n":                                       "400",
-		"GET / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("v", 8300) + "\r\n\r\n": "431",
-		"GET / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("v", 8000) + "\r\n\r\n": "200",
-		"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n":    "400",
-		"GET / HTTP/1.1\r\n\r\n":                                                    "400",
-		"GET / HTTP/1.0\r\n\r\n":                                                    "200",
+		"CONNECT h:80 HTTP/1.1\r\nHost: h:80\r\n\r\n":                                         "501",
+		"TRACE / HTTP/1.1\r\nHost: h\r\n\r\n":                                                 "405",
+		"GET / HTTP/1.1\r\nHost: a@b\r\n\r\n":                                                 "400",
+		"GET / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("v", 8300) + "\r\n\r\n":           "431",
+		"GET / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("v", 8000) + "\r\n\r\n":           "200",
+		"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n":              "400",
+		"GET / HTTP/1.1\r\n\r\n":                                                              "400",
+		"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n":                                               "200",
+		"GET http://h HTTP/1.1\r\nHost: h\r\n\r\n":                                            "200",
+		"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX T: 1\r\n\r\n": "400",
+		"GET / HTTP/1.0\r\n\r\n":                                                              "200",
 	} {
 		if got := raw(t, c, send); !strings.HasPrefix(got, want) {
 			t.Errorf("%.40q: %s, want %s", send, got, want)

@@ -29,14 +29,19 @@ func Guard(limits config.Limits, report valves.Reporter) func(http.Handler) http
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if status, message := g.refuse(r); status != 0 {
 				if status == http.StatusMethodNotAllowed {
-					w.Header().Set("Allow", "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH")
-				}
-				if status == http.StatusRequestEntityTooLarge {
+					w.Header().Set("Allow", methods)
+				} else {
 					w.Header().Set("Connection", "close")
 				}
 				g.report(w, r, status, message, nil)
 				return
 			}
+			if r.RequestURI == "*" { // OPTIONS, of the server as a whole (RFC 9110 §9.3.7)
+				w.Header().Set("Allow", methods)
+				w.Header().Set("Content-Length", "0")
+				return
+			}
+			mend(w, r)
 			if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 				next.ServeHTTP(w, r)
 				return
@@ -49,6 +54,25 @@ func Guard(limits config.Limits, report valves.Reporter) func(http.Handler) http
 			limited.Body = b
 			next.ServeHTTP(w, &limited)
 		})
+	}
+}
+
+// methods are what an Allow header lists where no application is asked.
+const methods = "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH"
+
+// mend puts right two things that net/http leaves to its caller: an absolute target
+// without a path means "/" (RFC 9112 §3.2.2), and HTTP/1.0's "keep-alive, close"
+// means close.
+func mend(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "" {
+		r.URL.Path = "/"
+	}
+	if r.ProtoMajor == 1 && r.ProtoMinor == 0 {
+		for _, v := range r.Header["Connection"] {
+			if strings.Contains(strings.ToLower(v), "close") {
+				w.Header().Set("Connection", "close")
+			}
+		}
 	}
 }
 
@@ -102,7 +126,7 @@ func (g *guard) bodyLimit(r *http.Request) int64 {
 }
 
 func (g *guard) body(w http.ResponseWriter, r *http.Request) *body {
-	b := &body{ReadCloser: r.Body, rc: http.NewResponseController(w), timeout: g.limits.BodyTimeout.D(), limit: g.bodyLimit(r), h1: r.ProtoMajor == 1}
+	b := &body{ReadCloser: r.Body, w: w, r: r, rc: http.NewResponseController(w), timeout: g.limits.BodyTimeout.D(), limit: g.bodyLimit(r)}
 	b.left = b.limit
 	if isForm(r) && g.limits.MaxParameters > 0 {
 		b.maxPairs = g.limits.MaxParameters
@@ -114,6 +138,8 @@ func (g *guard) body(w http.ResponseWriter, r *http.Request) *body {
 // two parts.
 type body struct {
 	io.ReadCloser
+	w        http.ResponseWriter
+	r        *http.Request
 	rc       *http.ResponseController
 	timeout  time.Duration
 	set      time.Time // when the deadline was set last
@@ -121,7 +147,6 @@ type body struct {
 	left     int64
 	maxPairs int // parameters that may come, 0 for no limit
 	pairs    int
-	h1       bool // HTTP/1, whose errors are those of chunks
 	ended    bool
 }
 
@@ -146,6 +171,7 @@ func (b *body) Read(p []byte) (int, error) {
 	if err == io.EOF {
 		b.ended = true
 		b.clear()
+		err = b.trailers()
 	}
 	if b.limit > 0 {
 		if b.left -= int64(n); b.left < 0 {
@@ -160,6 +186,27 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, b.blame(err)
 }
 
+// trailers looks for names in the trailer that are none, which net/http lets pass.
+func (b *body) trailers() error {
+	for name := range b.r.Trailer {
+		if !validToken(name) {
+			return fmt.Errorf("malformed trailer name %q", name)
+		}
+	}
+	return io.EOF
+}
+
+// validToken reports whether s is a token (RFC 9110 §5.6.2).
+func validToken(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)) {
+			return false
+		}
+	}
+	return s != ""
+}
+
 // blame says which status an error of a body stands for, if the client made it and
 // may still be there to read the answer.
 func (b *body) blame(err error) error {
@@ -167,14 +214,20 @@ func (b *body) blame(err error) error {
 		return err
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
+		b.closeAfter()
 		return fmt.Errorf("%w: %w", &servlet.StatusError{Code: http.StatusRequestTimeout, Message: "the body stopped coming"}, err)
 	}
 	_, network := errors.AsType[net.Error](err)
-	if !b.h1 || network || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, http.ErrBodyReadAfterClose) || errors.Is(err, context.Canceled) {
+	if b.r.ProtoMajor != 1 || network || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, http.ErrBodyReadAfterClose) || errors.Is(err, context.Canceled) {
 		return err
 	}
+	b.closeAfter()
 	return fmt.Errorf("%w: %w", &servlet.StatusError{Code: http.StatusBadRequest, Message: "the body is malformed"}, err)
 }
+
+// closeAfter has the connection closed after the answer, unless that has begun: what
+// follows a broken body on the connection is not to be taken for a request.
+func (b *body) closeAfter() { b.w.Header().Set("Connection", "close") }
 
 // extend gives the client time for the next part. The deadline is moved at most ten
 // times per timeout.
