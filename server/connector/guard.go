@@ -58,7 +58,7 @@ func Guard(limits config.Limits, report valves.Reporter) func(http.Handler) http
 }
 
 // methods are what an Allow header lists where no application is asked.
-const methods = "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH"
+const methods = "GET, HEAD, POST, PUT, DELETE, OPTIONS"
 
 // mend puts right two things that net/http leaves to its caller: an absolute target
 // without a path means "/" (RFC 9112 §3.2.2), and HTTP/1.0's "keep-alive, close"
