@@ -17,6 +17,8 @@ type app struct {
 	// current is the generation that serves, nil if none does.
 	current atomic.Pointer[generation]
 	status  atomic.Pointer[status]
+	// bundle is where the bundle of the latest attempt lies.
+	bundle atomic.Pointer[string]
 
 	// turn holds one token: who has it services the application, everybody
 	// else leaves its files and generations alone (Tomcat's "serviced").
@@ -89,11 +91,14 @@ func (a *app) info(host string) AppInfo {
 	if st.err != nil {
 		info.Error = st.err.Error()
 	}
+	if b := a.bundle.Load(); b != nil {
+		info.Bundle = *b
+	}
 	if g := a.current.Load(); g != nil {
 		stats := g.app.Stats()
 		info.Serving, info.Generation = true, g.number
 		info.Sessions, info.WorkerPID, info.Runtime = stats.Sessions, stats.WorkerPID, stats.Runtime
-		info.DisplayName, info.Bundle = stats.DisplayName, g.path
+		info.DisplayName = stats.DisplayName
 	}
 	return info
 }

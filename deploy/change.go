@@ -21,12 +21,10 @@ func (h *Host) carryOut(ctx context.Context, a *app, now sources, d decision) er
 	case actUndeploy:
 		a.log.Info("undeploying", "why", d.why)
 		h.retire(ctx, a, DropSessions)
-		if d.dropDir {
-			h.remove(now.dir)
+		if d.dropDir && h.remove(now.dir) == nil {
 			now.dir.stamp = stamp{}
 		}
-		if d.dropXML {
-			h.remove(now.xml)
+		if d.dropXML && h.remove(now.xml) == nil {
 			now.xml.stamp = stamp{}
 		}
 		if now.lookInside(); now.gone() {
@@ -85,12 +83,13 @@ func (h *Host) start(ctx context.Context, a *app, src *sources, old *generation,
 		return &opened{}, nil, err
 	}
 	o, err := h.open(ctx, a, src, unpack)
+	a.bundle.Store(&o.bundle)
 	a.watch = newWatch(o.dir, h.global)
 	if err != nil {
 		return o, nil, err
 	}
 	next := newGeneration(a.generations + 1)
-	next.bundle, next.path = o.closer, o.bundle
+	next.bundle = o.closer
 	launch := Launch{
 		Name: a.name, Host: h.opts.Name, FS: o.fsys, Dir: o.dir, Bundle: o.bundle, Context: o.context, ContextDefaults: o.defaults,
 		WorkDir: h.workDir(a.name), Development: h.opts.Development, Logger: a.log,
@@ -150,11 +149,11 @@ func (h *Host) dropSuperseded(src *sources, o *opened, d decision, xmlIsNew bool
 	dropDir := d.dropDir
 	if o.origin.docBase != "" && xmlIsNew {
 		dropDir = true
-		h.remove(src.war)
-		src.war = artifact{}
+		if h.remove(src.war) == nil {
+			src.war = artifact{}
+		}
 	}
-	if dropDir && !o.origin.unpacked && o.dir != src.dir.path {
-		h.remove(src.dir)
+	if dropDir && !o.origin.unpacked && o.dir != src.dir.path && h.remove(src.dir) == nil {
 		src.dir = artifact{}
 		src.lookInside()
 	}

@@ -118,14 +118,15 @@ func (h *Host) dropReplaced(path string) {
 	if path == "" {
 		return
 	}
-	h.discard(path)
-	_ = os.Remove(filepath.Dir(path))
+	if h.discard(path) == nil {
+		_ = os.Remove(filepath.Dir(path))
+	}
 }
 
 // discard deletes a file or folder. What the server has not made itself is
 // kept in the work folder until the next of that name is discarded: the rules
 // let a zip replace a folder of the same name, which may be somebody's work.
-func (h *Host) discard(path string) {
+func (h *Host) discard(path string) error {
 	made := stampOf(filepath.Join(path, filepath.FromSlash(warTracker))).exists
 	if !made && stampOf(path).exists {
 		keep := filepath.Join(h.opts.WorkDir, replacedDir)
@@ -139,13 +140,15 @@ func (h *Host) discard(path string) {
 		}
 		if err == nil {
 			h.log.Info("moved away", "file", path, "to", kept)
-			return
+			return nil
 		}
 		h.log.Warn("cannot keep a replaced file, it is deleted", "file", path, "error", err)
 	}
-	if err := os.RemoveAll(path); err != nil {
+	err := os.RemoveAll(path)
+	if err != nil {
 		h.log.Error("cannot delete", "file", path, "error", err)
 	}
+	return err
 }
 
 // deletable guards every deletion that the rules ask for: only what lies
@@ -155,10 +158,12 @@ func (h *Host) deletable(path string) bool {
 	return dir == h.opts.AppBase || h.opts.XMLBase != "" && dir == h.opts.XMLBase && isContextFile(path)
 }
 
-func (h *Host) remove(a artifact) {
+// remove deletes a file or folder if it may.
+func (h *Host) remove(a artifact) error {
 	if a.exists && h.deletable(a.path) {
-		h.discard(a.path)
+		return h.discard(a.path)
 	}
+	return nil
 }
 
 // sweep deletes what an earlier run that was killed has left in the appBase.
@@ -185,7 +190,7 @@ func (h *Host) sweep() {
 func (h *Host) recover(path string) {
 	target := filepath.Join(h.opts.AppBase, filepath.Base(path))
 	if stampOf(target).exists {
-		h.discard(path)
+		_ = h.discard(path) // it is logged, and tried again at the next start
 		return
 	}
 	if err := os.Rename(path, target); err != nil {

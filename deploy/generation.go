@@ -14,7 +14,6 @@ type generation struct {
 	app    Application
 	number int
 	bundle io.Closer // the zip or the folder it is served from
-	path   string    // where that lies
 
 	// inflight counts open requests. Once the generation drains, draining is
 	// subtracted from it, so that entering and draining need no lock.

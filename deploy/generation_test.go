@@ -219,6 +219,14 @@ func TestBrokenFolderIsMended(t *testing.T) {
 	h.delete("webapps/bad/broken")
 	h.scan2()
 	h.wantText("/bad/", "bad")
+	h.write("webapps/bad2/broken", "for ever")
+	h.scan2()
+	if info := h.wantState("/bad2", Failed); info.Bundle != h.path("webapps/bad2") {
+		t.Errorf("reported as %+v", info)
+	}
+	h.delete("webapps/bad2")
+	h.scan2()
+	h.wantState("/bad2", "")
 }
 
 func TestDevelopmentShowsTheReason(t *testing.T) {

@@ -59,8 +59,7 @@ func (h *Host) Undeploy(ctx context.Context, name Name) error {
 		return err
 	}
 	defer a.give()
-	h.undeploy(h.ctx, a, "asked for")
-	return nil
+	return h.undeploy(h.ctx, a, "asked for")
 }
 
 // Deploy copies a bundle (a folder, .war or .zip) into the appBase, under the
@@ -189,7 +188,7 @@ func (h *Host) removeOtherZip(a *app, keep string) {
 	for _, ext := range []string{".war", ".zip"} {
 		path := filepath.Join(h.opts.AppBase, a.name.BaseName()+ext)
 		if path != keep {
-			h.remove(look(path))
+			_ = h.remove(look(path)) // what cannot be deleted is logged, and takes precedence
 		}
 	}
 }

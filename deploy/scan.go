@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -172,24 +173,26 @@ func (h *Host) scanVersions(apps []*app, begun *sync.WaitGroup) {
 			continue
 		}
 		h.job(older, begun, func(ctx context.Context) {
-			h.undeploy(ctx, older, "a newer version serves and it has no sessions left")
+			_ = h.undeploy(ctx, older, "a newer version serves and it has no sessions left")
 		})
 	}
 }
 
-// undeploy stops an application and removes its files.
-func (h *Host) undeploy(ctx context.Context, a *app, why string) {
+// undeploy stops an application and removes its files. If that fails, the
+// next scan deploys what is left.
+func (h *Host) undeploy(ctx context.Context, a *app, why string) error {
 	a.log.Info("undeploying", "why", why)
 	h.retire(ctx, a, DropSessions)
 	src := a.tried
+	errs := []error{h.remove(src.xml)}
 	if a.origin.docBase == "" {
-		h.remove(src.war)
+		errs = append(errs, h.remove(src.war))
 	}
 	if a.origin.docBase == "" || a.origin.unpacked {
-		h.remove(src.dir)
+		errs = append(errs, h.remove(src.dir))
 	}
-	h.remove(src.xml)
 	h.forget(a)
+	return errors.Join(errs...)
 }
 
 // errNotDeployed says that no application has a name.
