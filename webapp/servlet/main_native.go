@@ -20,19 +20,29 @@ import (
 // Built with GOOS=wasip1 -buildmode=c-shared, the same program is a WebAssembly
 // module that "serval worker" runs; Main then only registers the App.
 func Main(app App) {
-	rw, err := workerConn(os.Getenv(WorkerEnv))
+	rw, err := WorkerConn()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
+	}
+	if err := ServeWorker(rw, app); err != nil {
+		fmt.Fprintln(os.Stderr, "serval worker:", err)
+		os.Exit(1)
+	}
+}
+
+// WorkerConn opens the connection to the server that WorkerEnv names, for
+// ServeWorker, and takes the variable out of the environment.
+func WorkerConn() (io.ReadWriteCloser, error) {
+	rw, err := workerConn(os.Getenv(WorkerEnv))
+	if err != nil {
+		return nil, err
 	}
 	_ = os.Unsetenv(WorkerEnv) // not for the children of the application
 	// A terminal's interrupt goes to the whole foreground group; it is the
 	// server that decides when its workers end.
 	signal.Ignore(os.Interrupt)
-	if err := ServeWorker(rw, app); err != nil {
-		fmt.Fprintln(os.Stderr, "serval worker:", err)
-		os.Exit(1)
-	}
+	return rw, nil
 }
 
 // workerConn opens the connection that the variable names.

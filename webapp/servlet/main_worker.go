@@ -1,7 +1,6 @@
 package servlet
 
 import (
-	"archive/zip"
 	"errors"
 	"fmt"
 	"net/http"
@@ -23,7 +22,6 @@ type worker struct {
 
 	inst    *Instance
 	context *Context
-	archive *zip.ReadCloser
 	held    valueCache
 	locals  localStore
 	calls   atomic.Uint64 // numbers of Call frames
@@ -79,16 +77,8 @@ func (w *worker) welcome(m *wire.Welcome) error {
 		Servlets:       m.Servlets,
 		MIME:           func(ext string) string { return m.MIME[ext] },
 	}
-	switch {
-	case m.Dir != "":
+	if m.Dir != "" {
 		cfg.FS = os.DirFS(m.Dir)
-	case m.Archive != "":
-		z, err := zip.OpenReader(m.Archive)
-		if err != nil {
-			return fmt.Errorf("opening the bundle: %w", err)
-		}
-		w.archive = z
-		cfg.FS = z
 	}
 	w.context = NewContext(cfg)
 	w.inst = NewInstance(w.app, w.context)
@@ -168,9 +158,6 @@ func (w *worker) init(m *wire.Init) error {
 		return w.setSegment(m.Segment, h)
 	case wire.InitDestroy:
 		w.inst.Destroy()
-		if w.archive != nil {
-			return w.archive.Close()
-		}
 		return nil
 	}
 	return fmt.Errorf("unknown initialisation %d", m.Op)

@@ -23,6 +23,9 @@ type Options struct {
 	Command []string
 	// Dir is the process's working directory; "" is the server's.
 	Dir string
+	// BundleDir is where the worker finds the bundle's files; "" is the
+	// launch's own folder.
+	BundleDir string
 	// Env is added to the environment, as NAME=value. Of the server's own
 	// environment only PATH, HOME, TMPDIR, TZ, LANG, LC_* and SSL_CERT_* are
 	// passed on.

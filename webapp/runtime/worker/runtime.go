@@ -86,8 +86,8 @@ func newProgram(o Options, launch webapp.Launch) *Program {
 	if o.Window <= 0 {
 		p.welcome.Window = wire.DefaultWindow
 	}
-	if a, ok := launch.FS.(interface{ Name() string }); ok && cfg.Dir == "" {
-		p.welcome.Archive = a.Name()
+	if o.BundleDir != "" {
+		p.welcome.Dir = o.BundleDir
 	}
 	if cfg.MIME != nil {
 		p.welcome.MIME = mimeTable(cfg.MIME)

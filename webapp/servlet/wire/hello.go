@@ -84,10 +84,8 @@ type Welcome struct {
 	// Path, AppVersion, Name, Params: see servlet.ContextConfig.
 	Path, AppVersion, Name string
 	Params                 map[string]string
-	// Dir is the bundle's folder, "" if it is served out of Archive.
+	// Dir is the bundle's folder, "" if the worker has no access to it.
 	Dir string
-	// Archive is the bundle's zip file, "" if it is served out of Dir.
-	Archive string
 	// TempDir is a folder for the application's own files.
 	TempDir string
 	// MIME are the types of files, by extension without a dot.
@@ -105,7 +103,7 @@ func (m *Welcome) Append(b []byte) []byte {
 	b = appendUint(b, m.Window)
 	b = appendString(appendString(appendString(b, m.Path), m.AppVersion), m.Name)
 	b = appendMap(b, m.Params)
-	b = appendString(appendString(appendString(b, m.Dir), m.Archive), m.TempDir)
+	b = appendString(appendString(b, m.Dir), m.TempDir)
 	b = appendMap(b, m.MIME)
 	b = appendInt(b, m.SessionTimeout)
 	return appendStrings(b, m.Servlets)
@@ -117,7 +115,7 @@ func (m *Welcome) Decode(p []byte) error {
 	*m = Welcome{
 		Version: d.Uint(), Server: d.String(), Window: d.Uint(),
 		Path: d.String(), AppVersion: d.String(), Name: d.String(), Params: d.Map(),
-		Dir: d.String(), Archive: d.String(), TempDir: d.String(), MIME: d.Map(),
+		Dir: d.String(), TempDir: d.String(), MIME: d.Map(),
 		SessionTimeout: d.Int(), Servlets: d.Strings(),
 	}
 	return d.Err()

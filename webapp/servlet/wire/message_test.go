@@ -44,7 +44,7 @@ func samples() []message {
 	return []message{
 		&Hello{}, &Hello{Min: 1, Max: 2, Program: "go 1.26", Capabilities: 3, Concurrency: 4, Components: []Component{{Listener, "l", 5}}},
 		&Welcome{}, &Welcome{Version: 1, Server: "s", Window: 1 << 18, Path: "/shop", AppVersion: "2", Name: "Shop", Params: map[string]string{"a": "b", "c": "d"},
-			Dir: "/d", Archive: "/z", TempDir: "/t", MIME: map[string]string{"css": "text/css"}, SessionTimeout: 1800000, Servlets: []string{"s"}},
+			Dir: "/d", TempDir: "/t", MIME: map[string]string{"css": "text/css"}, SessionTimeout: 1800000, Servlets: []string{"s"}},
 		&Log{Level: -4, Nanos: 5, Message: "m", Attrs: []string{"k", "v"}},
 		&Init{Op: InitContext, Listeners: []string{"a"}, Policy: "p"}, &Init{Op: InitDestroy},
 		&Init{Op: InitServlet, Name: "n", Class: "c", Params: map[string]string{"x": "y"}, Multipart: &Multipart{"/tmp", 1, -1, 3}},
