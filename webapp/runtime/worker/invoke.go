@@ -19,17 +19,18 @@ const maxEager = 16 << 10
 
 // invocation is the memory that an Invoke is made in.
 type invocation struct {
-	m    wire.Invoke
-	body [maxEager]byte
+	m     wire.Invoke
+	flags wire.Flags
+	read  bool // the body has been looked at
+	n     int  // bytes of body
+	body  [maxEager]byte
 }
 
 var invocations = sync.Pool{New: func() any { return new(invocation) }}
 
 // invoke makes the frame of the request. share says that the worker has the
 // request's attributes and session already.
-func (ex *exchange) invoke(scope uint32, share bool) (wire.Frame, wire.Flags, error) {
-	in := invocations.Get().(*invocation)
-	defer invocations.Put(in)
+func (ex *exchange) invoke(in *invocation, scope uint32, share bool) (wire.Frame, error) {
 	m := &in.m
 	attrs := m.Session.Attrs[:0]
 	*m = wire.Invoke{Segment: ex.sg.id, Scope: scope, Dispatcher: uint8(ex.pass.Type)}
@@ -46,12 +47,16 @@ func (ex *exchange) invoke(scope uint32, share bool) (wire.Frame, wire.Flags, er
 	m.Attributes = requestAttributes(ex.x, share)
 	if !share {
 		if err := ex.putSession(m); err != nil {
-			return wire.Frame{}, 0, err
+			return wire.Frame{}, err
 		}
 	}
-	flags := ex.eagerBody(in)
+	if !in.read {
+		in.read, in.n = true, 0
+		in.flags = ex.eagerBody(in)
+	}
+	m.Body = in.body[:in.n]
 	f := wire.NewFrame()
-	return f.Set(m.Append(f.Bytes())), flags, nil
+	return f.Set(m.Append(f.Bytes())), nil
 }
 
 // requestAttributes are the attributes that the worker does not have: all, or
@@ -157,7 +162,7 @@ func (ex *exchange) eagerBody(in *invocation) wire.Flags {
 		return 0
 	}
 	n, err := io.ReadFull(r.Body, in.body[:r.ContentLength])
-	in.m.Body = in.body[:n]
+	in.n = n
 	if err != nil {
 		ex.input = failedBody{err}
 		return 0

@@ -128,52 +128,57 @@ func unavailable(w http.ResponseWriter, r *http.Request, pass *servlet.Pass, err
 	}
 }
 
-// begin finds a process and opens the request's stream. If the process dies
-// before it has been sent anything, the request waits for the next one.
+// begin finds a process and opens the request's stream. A process that ends
+// before the request has reached it is replaced by the next.
 func (ex *exchange) begin(from parent) error {
+	p := ex.sg.p
+	if t := p.launch.Settings.RequestTimeout; t > 0 {
+		ex.deadline = time.Now().Add(t)
+	}
+	in := invocations.Get().(*invocation)
+	defer invocations.Put(in)
+	in.flags, in.read = 0, false
+	ctx := ex.r.Context()
 	for attempt := 1; ; attempt++ {
-		err := ex.beginWith(from)
-		again := errors.Is(err, wire.ErrClosed) && !ex.nested && ex.r.ContentLength == 0 && ex.r.Context().Err() == nil
-		if !again || attempt == mostAttempts || ex.sg.p.stopped() {
+		pr, err := p.process(ctx)
+		if err != nil {
+			return err
+		}
+		err = ex.open(ctx, pr, from, in)
+		if err == nil || !errors.Is(err, wire.ErrClosed) || attempt == maxAttempts {
 			return err
 		}
 	}
 }
 
-// mostAttempts bounds how many dying processes a request meets.
-const mostAttempts = 3
+// maxAttempts bounds how many processes a request may see die before it reaches
+// one.
+const maxAttempts = 5
 
-func (ex *exchange) beginWith(from parent) error {
-	p := ex.sg.p
-	ctx := ex.r.Context()
-	if t := p.launch.Settings.RequestTimeout; t > 0 {
-		ex.deadline = time.Now().Add(t)
-	}
-	pr, err := p.process(ctx)
-	if err != nil {
-		return err
-	}
+// open opens the request's stream to a process. An error that is ErrClosed means
+// that nothing of it has been sent.
+func (ex *exchange) open(ctx context.Context, pr *process, from parent, in *invocation) error {
 	scope := uint32(0)
 	if ex.nested && from.process == pr {
 		scope = from.stream
-	} else if rs, ok := p.scopes.Load(ex.x); ok && rs.(*requestScope).process == pr {
+	} else if rs, ok := ex.sg.p.scopes.Load(ex.x); ok && rs.(*requestScope).process == pr {
 		scope = rs.(*requestScope).stream.ID()
 	}
 	if err := ex.sg.prepare(ctx, pr); err != nil {
 		return err
 	}
 	ex.pr = pr
-	frame, flags, err := ex.invoke(scope, ex.nested && scope != 0)
+	frame, err := ex.invoke(in, scope, ex.nested && scope != 0)
 	if err != nil {
 		return err
 	}
-	ex.s, err = pr.conn.OpenWith(wire.TypeInvoke, flags, frame, ex, nil)
+	ex.s, err = pr.conn.OpenWith(wire.TypeInvoke, in.flags, frame, ex, nil)
 	return err
 }
 
 // process is ready within the time that a request may wait for a restart.
 func (p *Program) process(ctx context.Context) (*process, error) {
-	if pr := p.usable(); pr != nil {
+	if pr := p.current.Load(); pr != nil && pr.conn.Alive() {
 		return pr, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.opts.WaitRestart)

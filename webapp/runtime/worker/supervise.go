@@ -119,7 +119,7 @@ func (p *Program) ready(ctx context.Context) (*process, error) {
 		p.mu.Lock()
 		cur, down, changed := p.usable(), p.down, p.changed
 		p.mu.Unlock()
-		if cur != nil {
+		if cur != nil && cur.conn.Alive() {
 			return cur, nil
 		}
 		if errors.Is(down, errStopped) {

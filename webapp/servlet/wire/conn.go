@@ -57,6 +57,7 @@ type Conn struct {
 	cfg Config
 
 	heard  atomic.Int64 // when the peer was last heard of, in Unix nanoseconds
+	over   atomic.Bool  // err is set
 	queued atomic.Int64 // bytes that wait in streams and are under no window
 
 	mu       sync.Mutex
@@ -107,6 +108,9 @@ func (c *Conn) Err() error {
 	}
 	return err
 }
+
+// Alive reports that the connection has not ended.
+func (c *Conn) Alive() bool { return !c.over.Load() }
 
 // Heard is when a frame of the peer last arrived.
 func (c *Conn) Heard() time.Time { return time.Unix(0, c.heard.Load()) }
@@ -374,6 +378,7 @@ func (c *Conn) Close(reason error) {
 	} else {
 		c.err = fmt.Errorf("%w: %w", ErrClosed, reason)
 	}
+	c.over.Store(true)
 	err := c.err
 	streams := make([]*Stream, 0, len(c.streams))
 	for _, s := range c.streams {
