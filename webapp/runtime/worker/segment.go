@@ -178,7 +178,7 @@ func (ex *exchange) open(ctx context.Context, pr *process, from parent, in *invo
 
 // process is ready within the time that a request may wait for a restart.
 func (p *Program) process(ctx context.Context) (*process, error) {
-	if pr := p.current.Load(); pr != nil && pr.conn.Alive() {
+	if pr := p.usable(); pr != nil {
 		return pr, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.opts.WaitRestart)

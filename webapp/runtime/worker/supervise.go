@@ -107,7 +107,7 @@ func (p *Program) set(pr *process, down error) {
 // usable is the process that requests go to, nil if there is none, or if it
 // has died and that has only not been noticed yet.
 func (p *Program) usable() *process {
-	if pr := p.current.Load(); pr != nil && pr.conn.Err() == nil {
+	if pr := p.current.Load(); pr != nil && pr.conn.Alive() {
 		return pr
 	}
 	return nil
