@@ -2,6 +2,7 @@ package filters
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -10,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/klauspost/compress/gzhttp"
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
 )
 
 // DefaultCompressible are the media types that are worth compressing.
@@ -33,36 +36,67 @@ const DefaultCompressible = "text/html,text/xml,text/plain,text/css,text/javascr
 // text are still sent by the kernel.
 func NewCompression(values map[string]string) (func(http.Handler) http.Handler, error) {
 	p := newParams("compression", values)
-	c := &compression{
-		minSize:    p.int("compressionMinSize", 2048, 0, 1<<30),
-		keepStrong: p.bool("noCompressionStrongETag", true),
+	o := CompressionOptions{
+		MinSize:    p.int("compressionMinSize", 2048, 0, 1<<30),
+		Types:      p.list("compressibleMimeType", DefaultCompressible),
+		Algorithms: p.list("algorithms", "zstd,gzip"),
+		Level:      p.int("level", 0, 0, 9),
+		StrongETag: !p.bool("noCompressionStrongETag", true),
 	}
-	for _, t := range p.list("compressibleMimeType", DefaultCompressible) {
+	p.ignore("compression", "noCompressionUserAgents", "useSendfile")
+	f, err := Compression(o)
+	if err != nil {
+		p.wrong("algorithms", "%w", err)
+	}
+	return f, p.err()
+}
+
+// CompressionOptions are the filter's settings for those who make it in Go.
+type CompressionOptions struct {
+	// MinSize is the number of bytes under which an answer stays as it is.
+	MinSize int
+	// Types are the media types that are compressed; type/* is all of a type.
+	// None is DefaultCompressible.
+	Types []string
+	// Algorithms are zstd and gzip, the preferred one first. None is both.
+	Algorithms []string
+	// Level is from 1, fast, to 9, small; 0 is the algorithm's default.
+	Level int
+	// StrongETag compresses answers with a strong ETag too.
+	StrongETag bool
+}
+
+// Compression is NewCompression for the server's own pipeline. The error names
+// an algorithm or a level that there is not.
+func Compression(o CompressionOptions) (func(http.Handler) http.Handler, error) {
+	if len(o.Types) == 0 {
+		o.Types = splitList(DefaultCompressible)
+	}
+	if len(o.Algorithms) == 0 {
+		o.Algorithms = []string{"zstd", "gzip"}
+	}
+	c := &compression{minSize: o.MinSize, keepStrong: !o.StrongETag}
+	for _, t := range o.Types {
 		c.types = append(c.types, strings.ToLower(t))
 	}
-	algorithms := p.list("algorithms", "zstd,gzip")
-	for _, a := range algorithms {
+	for _, a := range o.Algorithms {
 		if a != "zstd" && a != "gzip" {
-			p.wrong("algorithms", "%q: allowed is a list of zstd and gzip", a)
+			return nil, fmt.Errorf("algorithm %q: allowed is a list of zstd and gzip", a)
 		}
 	}
-	level := p.int("level", 0, 0, 9)
-	p.ignore("compression", "noCompressionUserAgents", "useSendfile")
-	if err := p.err(); err != nil {
-		return nil, err
-	}
+	gzipLevel, zstdLevel := levels(o.Level)
 	wrap, err := gzhttp.NewWrapper(
 		gzhttp.MinSize(c.minSize),
-		gzhttp.EnableGzip(slices.Contains(algorithms, "gzip")),
-		gzhttp.EnableZstd(slices.Contains(algorithms, "zstd")),
-		gzhttp.PreferZstd(len(algorithms) > 0 && algorithms[0] == "zstd"),
-		gzhttp.CompressionLevel(gzipLevel(level)),
+		gzhttp.EnableGzip(slices.Contains(o.Algorithms, "gzip")),
+		gzhttp.EnableZstd(slices.Contains(o.Algorithms, "zstd")),
+		gzhttp.PreferZstd(o.Algorithms[0] == "zstd"),
+		gzhttp.CompressionLevel(gzipLevel),
+		gzhttp.ZstdCompressionLevel(int(zstdLevel)),
 		gzhttp.SetContentType(false),
 		gzhttp.ContentTypeFilter(func(string) bool { return true }), // compressWriter has looked
 	)
 	if err != nil {
-		p.wrong("level", "%d: %w", level, err)
-		return nil, p.err()
+		return nil, fmt.Errorf("level %d: %w", o.Level, err)
 	}
 	return func(next http.Handler) http.Handler {
 		return wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -76,12 +110,17 @@ func NewCompression(values map[string]string) (func(http.Handler) http.Handler, 
 	}, nil
 }
 
-// gzipLevel is the level that gzhttp is told; its own default is -1.
-func gzipLevel(level int) int {
-	if level == 0 {
-		return -1
+// levels are what the algorithms call a level from 1 to 9, 0 for their default.
+func levels(level int) (gzipLevel int, zstdLevel zstd.EncoderLevel) {
+	switch {
+	case level == 0:
+		return gzip.DefaultCompression, zstd.SpeedFastest
+	case level < 3:
+		return level, zstd.SpeedFastest
+	case level > 7:
+		return level, zstd.SpeedBetterCompression
 	}
-	return level
+	return level, zstd.SpeedDefault
 }
 
 type compression struct {
@@ -104,11 +143,16 @@ func (c *compression) worthwhile(h http.Header, status int) bool {
 		return false
 	}
 	mediaType, _, _ := strings.Cut(h.Get("Content-Type"), ";")
-	if !slices.Contains(c.types, strings.ToLower(strings.TrimSpace(mediaType))) {
+	if !c.listed(strings.ToLower(strings.TrimSpace(mediaType))) {
 		return false
 	}
 	tag := h.Get("Etag")
 	return !c.keepStrong || tag == "" || strings.HasPrefix(tag, "W/")
+}
+
+func (c *compression) listed(mediaType string) bool {
+	major, _, _ := strings.Cut(mediaType, "/")
+	return slices.Contains(c.types, mediaType) || slices.Contains(c.types, major+"/*")
 }
 
 // compressWriter looks at the header when it leaves and sends the answer either
