@@ -45,14 +45,11 @@ func (w *WebApp) checkLone(ds Diagnostics, in scope) Diagnostics {
 			return ds
 		}
 	}
-	var c Replication
-	c = w.Replication
 	w.translate()
 	w.validate(&ds, in)
 	w.warnClasses(&ds)
-	c.withDefaults()
 	w.Replication.withDefaults()
-	c.check(&ds, &WebApp{SessionConfig: w.SessionConfig, Distributable: true})
+	w.Replication.check(&ds, &WebApp{SessionConfig: w.SessionConfig, Distributable: true})
 	w.JBoss.check(&ds, w)
 	return ds
 }

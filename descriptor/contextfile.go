@@ -148,7 +148,6 @@ var contextIgnored = map[string]string{
 	"xmlBlockExternal":                         "external entities are never read",
 	"xmlValidation":                            "descriptors are always checked",
 	"xmlNamespaceAware":                        "descriptors are always checked",
-	"validateRemote":                           "",
 	"workDir":                                  "it is a folder of the server's home",
 	"allowMultipleLeadingForwardSlashInPath":   "a path has one leading slash",
 	"dispatchersUseEncodedPaths":               "dispatchers take encoded paths",
@@ -158,13 +157,6 @@ var contextIgnored = map[string]string{
 	"sendRedirectBody":                         "a redirect has no body",
 	"suspendWrappedResponseAfterForward":       "a forward ends the response",
 	"notFoundClassResourceCacheSize":           "there are no classes",
-	"parallel":                                 "",
-	"startStopThreads":                         "",
-	"caseSensitive":                            "paths are case-sensitive",
-	"cacheTTL":                                 "",
-	"delegate":                                 "there are no class loaders",
-	"mapperContextRootRedirectDisabled":        "it is mapperContextRootRedirectEnabled",
-	"storeConfig":                              "",
 }
 
 func setBool(field func(*ContextFile) **bool) func(*reader, *ContextFile, value) {

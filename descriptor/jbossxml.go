@@ -25,8 +25,13 @@ func (x *jbossXML) decode(root *xmltree.Element) {
 			"jboss-web":         x.jbossWeb,
 			"distributable-web": x.distributableWeb,
 		})
-	default:
+	case "jboss-web":
 		x.jbossWeb(root)
+	case "web-app": // some old files have the wrong root, and the server they were for did not look
+		x.warnf(x.at(root.Pos), "the root element is <web-app>; it should be <jboss-web>")
+		x.jbossWeb(root)
+	default:
+		x.errorf(x.at(root.Pos), "the root element is <%s>; it must be <jboss-web>, <jboss> or <distributable-web>", root.Local)
 	}
 }
 

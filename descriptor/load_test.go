@@ -305,3 +305,88 @@ func TestCheckFileKinds(t *testing.T) {
 		}
 	}
 }
+
+// TestCookieMerge covers Tomcat's TestWebXml.testMergeSessionCookieConfig and its like: the application
+// wins, a fragment fills, two fragments agree or fail.
+func TestCookieMerge(t *testing.T) {
+	cookie := func(inner string) string {
+		return "<session-config><cookie-config>" + inner + "</cookie-config></session-config>"
+	}
+	attr := func(v string) string {
+		return "<attribute><attribute-name>SameSite</attribute-name><attribute-value>" + v + "</attribute-value></attribute>"
+	}
+	for _, c := range []struct{ app, one, two, want string }{
+		{"<name>A</name>", "<name>B</name>", "<name>C</name>", "A"},
+		{"", "<name>B</name>", "", "B"},
+		{"", "<name>B</name>", "<name>B</name>", "B"},
+		{"", "<name>B</name>", "<name>C</name>", "error"},
+		{"<path>/a</path>", "<path>/b</path>", "", "/a"},
+		{"", "<path>/b</path>", "<path>/c</path>", "error"},
+		{"<domain>a</domain>", "", "<domain>c</domain>", "a"},
+		{"", "<comment>b</comment>", "<comment>c</comment>", "error"},
+		{"<http-only>false</http-only>", "<http-only>true</http-only>", "", "http-only=false"},
+		{"", "<http-only>true</http-only>", "<http-only>false</http-only>", "error"},
+		{"", "<secure>true</secure>", "<secure>true</secure>", "secure=true"},
+		{"", "<max-age>1</max-age>", "<max-age>2</max-age>", "error"},
+		{"<max-age>0</max-age>", "<max-age>1</max-age>", "<max-age>2</max-age>", "max-age=0"},
+		{attr("Lax"), attr("None"), attr("Strict"), "Lax"},
+		{"", attr("None"), attr("Strict"), "error"},
+	} {
+		app, ds := Load(bundle(map[string]string{
+			"WEB-INF/web.xml": "<web-app>" + cookie(c.app) + "</web-app>",
+			"WEB-INF/lib/1.jar/META-INF/web-fragment.xml": "<web-fragment>" + cookie(c.one) + "</web-fragment>",
+			"WEB-INF/lib/2.jar/META-INF/web-fragment.xml": "<web-fragment>" + cookie(c.two) + "</web-fragment>",
+		}), LoadOptions{})
+		k := app.SessionConfig.Cookie
+		got := k.Name + k.Path + k.Domain + k.Comment
+		switch {
+		case ds.HasErrors():
+			got = "error"
+		case k.HTTPOnly != nil:
+			got = fmt.Sprint("http-only=", *k.HTTPOnly)
+		case k.Secure != nil:
+			got = fmt.Sprint("secure=", *k.Secure)
+		case k.MaxAge != nil:
+			got = fmt.Sprint("max-age=", *k.MaxAge)
+		case len(k.Attributes) > 0:
+			got = k.Attributes[0].Value
+		}
+		if got != c.want {
+			t.Errorf("%+v: got %s\n%s", c, got, ds)
+		}
+	}
+}
+
+// TestEnvEntries covers the types of Tomcat's TestEnvEntry.
+func TestEnvEntries(t *testing.T) {
+	for _, c := range []struct {
+		kind, value string
+		ok          bool
+	}{
+		{"java.lang.String", "x", true}, {"java.lang.Integer", "9", true}, {"java.lang.Integer", "9.5", false},
+		{"java.lang.Boolean", "TRUE", true}, {"java.lang.Long", "9999999999", true}, {"java.lang.Short", "99999", false},
+		{"java.lang.Byte", "127", true}, {"java.lang.Byte", "128", false}, {"java.lang.Double", "1e3", true},
+		{"java.lang.Float", "x", false}, {"java.lang.Character", "é", true}, {"java.lang.Character", "ab", false},
+	} {
+		_, ds := ParseWeb("web.xml", []byte("<web-app><env-entry><env-entry-name>n</env-entry-name><env-entry-type>"+c.kind+
+			"</env-entry-type><env-entry-value>"+c.value+"</env-entry-value></env-entry></web-app>"), nil)
+		if (len(ds) == 0) != c.ok {
+			t.Errorf("%+v: %s", c, ds)
+		}
+	}
+	app, ds := ParseWeb("web.xml", []byte("<web-app><env-entry><env-entry-name>n</env-entry-name></env-entry></web-app>"), nil)
+	if len(ds) > 0 || len(app.EnvEntries) > 0 {
+		t.Errorf("an entry without a value is left out: %+v %s", app.EnvEntries, ds)
+	}
+}
+
+// TestOddJBossRoots: jboss-web.xml under the wrong root is read if its intent is clear.
+func TestOddJBossRoots(t *testing.T) {
+	for root, ok := range map[string]bool{"jboss-web": true, "web-app": true, "beans": false} {
+		doc := "<" + root + "><replication-config><replication-granularity>ATTRIBUTE</replication-granularity></replication-config></" + root + ">"
+		app, ds := Load(bundle(map[string]string{"WEB-INF/jboss-web.xml": doc, "WEB-INF/web.xml": "<web-app><distributable/></web-app>"}), LoadOptions{})
+		if ds.HasErrors() == ok || ok != (app.Replication.Granularity == GranularityAttribute) || len(ds) == 0 != (root == "jboss-web") {
+			t.Errorf("%s: %s %s", root, app.Replication.Granularity, ds)
+		}
+	}
+}

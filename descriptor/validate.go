@@ -84,9 +84,25 @@ func (w *WebApp) validate(ds *Diagnostics, in scope) {
 	if in != scopeFragment {
 		w.checkUncovered(ds)
 	}
+	w.checkPages(ds, in)
 	for i := range w.Servlets {
 		if s := &w.Servlets[i]; in == scopeWhole && s.Multipart != nil && s.Multipart.MaxRequestSize >= 0 && s.Multipart.MaxFileSize > s.Multipart.MaxRequestSize {
 			ds.warnf(s.Multipart.Pos, "the servlet %q takes files of %d bytes but requests of only %d", s.Name, s.Multipart.MaxFileSize, s.Multipart.MaxRequestSize)
+		}
+	}
+}
+
+// checkPages reports servlets that are JSPs. Such an application lacks a part of its code,
+// just as with a class that is not there.
+func (w *WebApp) checkPages(ds *Diagnostics, in scope) {
+	severity := SeverityWarning
+	if in == scopeWhole {
+		severity = SeverityError
+	}
+	for i := range w.Servlets {
+		s := &w.Servlets[i]
+		if page := strings.ToLower(s.JSPFile); strings.HasSuffix(page, ".jsp") || strings.HasSuffix(page, ".jspx") {
+			ds.add(s.Pos, severity, KindClass, "the servlet %q is the page %s, but %s", s.Name, s.JSPFile, noJSP)
 		}
 	}
 }

@@ -139,12 +139,16 @@ var ignoredElements = map[string]string{
 	"managed-thread-factory":     noJNDI,
 	"post-construct":             "there are no annotated methods here; use Init of a servlet or a context listener",
 	"pre-destroy":                "there are no annotated methods here; use Destroy of a servlet or a context listener",
+	"replication-config":         inJBoss,
+	"passivation-config":         inJBoss,
+	"max-active-sessions":        inJBoss,
 	"default-context-path":       "the context path follows from the bundle's name",
 }
 
 const (
-	noJSP  = "there are no JSPs here; pages are .gohtml files"
-	noJNDI = "there is no naming service here; the application's code opens what it needs"
+	inJBoss = "it belongs into WEB-INF/jboss-web.xml"
+	noJSP   = "there are no JSPs here; pages are .gohtml files"
+	noJNDI  = "there is no naming service here; the application's code opens what it needs"
 )
 
 // ignore makes a handler for a known element that has no effect, with a warning
