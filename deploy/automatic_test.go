@@ -366,26 +366,36 @@ func TestWARChangedWhileDown(t *testing.T) {
 	h.wantText("/app/", "own")
 }
 
-// TestUnpackPrecedence: a zip is unpacked if host and context agree to it.
+// TestUnpackPrecedence: a zip is unpacked if host and context agree to it; what
+// the context does not say, the defaults say.
 func TestUnpackPrecedence(t *testing.T) {
+	attr := func(value string) string {
+		if value == "" {
+			return "<Context/>"
+		}
+		return fmt.Sprintf(`<Context unpackWAR="%s"/>`, value)
+	}
 	for _, host := range []bool{true, false} {
 		for _, context := range []string{"", "true", "false"} {
-			for _, external := range []bool{true, false} {
-				h := newTestHost(t, func(o *Options) { o.NoUnpack = !host })
-				attr := ""
-				if context != "" {
-					attr = fmt.Sprintf(` unpackWAR="%s"`, context)
-				}
-				if external {
-					h.zip("webapps/app.war", "war")
-					h.write("conf/app.xml", "<Context"+attr+"/>")
-				} else {
-					h.zip("webapps/app.war", "war", "META-INF/context.xml", "<Context"+attr+"/>")
-				}
-				h.start()
-				h.wantText("/app/", "war")
-				if got, want := h.has("webapps/app"), host && context != "false"; got != want {
-					t.Errorf("host %v, context %q, external %v: unpacked %v, want %v", host, context, external, got, want)
+			for _, defaults := range []string{"", "true", "false"} {
+				for _, external := range []bool{true, false} {
+					h := newTestHost(t, func(o *Options) {
+						o.NoUnpack = !host
+						o.ContextDefaults = []string{filepath.Join(o.AppBase, "../context.xml")}
+					})
+					h.write("context.xml", attr(defaults))
+					if external {
+						h.zip("webapps/app.war", "war")
+						h.write("conf/app.xml", attr(context))
+					} else {
+						h.zip("webapps/app.war", "war", "META-INF/context.xml", attr(context))
+					}
+					h.start()
+					h.wantText("/app/", "war")
+					want := host && context != "false" && (context == "true" || defaults != "false")
+					if got := h.has("webapps/app"); got != want {
+						t.Errorf("host %v, context %q, defaults %q, external %v: unpacked %v, want %v", host, context, defaults, external, got, want)
+					}
 				}
 			}
 		}
