@@ -332,6 +332,15 @@ func raw(t *testing.T, c *Connector, send string) string {
 	return res.Status
 }
 
+// TestUnreadExpectation: a handler that answers without reading is not kept by a
+// client that waits for 100 Continue (net/http closes the connection).
+func TestUnreadExpectation(t *testing.T) {
+	c := start(t, config.Connector{}, nil, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) })
+	if got := raw(t, c, "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"); !strings.HasPrefix(got, "404") {
+		t.Errorf("got %s", got)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	c := start(t, config.Connector{}, nil, echo)
 	for send, want := range map[string]string{
@@ -342,6 +351,7 @@ func TestRefusals(t *testing.T) {
 		"GET / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("v", 8000) + "\r\n\r\n":           "200",
 		"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n":              "400",
 		"GET / HTTP/1.1\r\n\r\n":                                                              "400",
+		"POST /x HTTP/1.1\r\nHost: a@\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n":   "400",
 		"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n":                                               "200",
 		"GET http://h HTTP/1.1\r\nHost: h\r\n\r\n":                                            "200",
 		"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX T: 1\r\n\r\n": "400",

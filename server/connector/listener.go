@@ -196,6 +196,15 @@ func (c *conn) Close() error {
 // deadline gives the client time for the next write. It is moved at most ten
 // times per timeout, since moving it costs as much as a small request's parsing;
 // a write has nine tenths of the timeout at least.
+// CloseWrite lets net/http end its side first, so that a client which is still
+// sending can read why it is refused.
+func (c *conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
 func (c *conn) deadline() error {
 	timeout := c.listener.timeout
 	if timeout <= 0 {
