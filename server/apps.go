@@ -12,6 +12,7 @@ import (
 	"github.com/serval-server/serval/server/accesslog"
 	"github.com/serval-server/serval/server/config"
 	"github.com/serval-server/serval/sessions"
+	"github.com/serval-server/serval/webapp/runtime/bundle"
 	"github.com/serval-server/serval/webapp/runtime/linked"
 	"github.com/serval-server/serval/webapp/servlet"
 )
@@ -23,7 +24,14 @@ func (s *Server) applications(cfg *config.Config, c *config.Host, o *deploy.Opti
 		o.New = s.opt.Factory(c)
 		return func(*deploy.Host) {}, nil
 	}
+	programs, err := bundle.New(bundle.Options{
+		SDKDir: cfg.Path(filepath.Join(cfg.Server.WorkDir, ".sdk")), Server: "serval/" + s.opt.Version,
+	})
+	if err != nil {
+		return nil, err
+	}
 	contexts := &deploy.Contexts{
+		Worker:       programs,
 		Linked:       linked.New(s.opt.Linked),
 		IsLinked:     func(name string) bool { _, ok := s.opt.Linked[name]; return ok },
 		WebDefaults:  cfg.Path(cfg.Server.WebDefaults),
@@ -37,6 +45,7 @@ func (s *Server) applications(cfg *config.Config, c *config.Host, o *deploy.Opti
 	o.New = contexts.New
 	return func(h *deploy.Host) {
 		contexts.Attributes["serval.apps"] = h.Listing
+		contexts.Attributes["serval.version"] = s.opt.Version
 		contexts.Cross = h.Context
 	}, nil
 }
