@@ -42,6 +42,9 @@ func Guard(limits config.Limits, report valves.Reporter) func(http.Handler) http
 				return
 			}
 			mend(w, r)
+			if r.URL.Path == "" && r.URL.Host != "" && r.Method != http.MethodOptions {
+				r = rooted(r)
+			}
 			if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 				next.ServeHTTP(w, r)
 				return
@@ -76,6 +79,14 @@ func mend(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// rooted gives a request whose target is http://host the path "/" that it stands
+// for (RFC 9110 §4.2.3).
+func rooted(r *http.Request) *http.Request {
+	u, copied := *r.URL, *r
+	u.Path, copied.URL = "/", &u
+	return &copied
+}
+
 type guard struct {
 	limits config.Limits
 	report valves.Reporter
@@ -85,6 +96,9 @@ type guard struct {
 func (g *guard) refuse(r *http.Request) (int, string) {
 	if !valves.ValidHost(r.Host) {
 		return http.StatusBadRequest, "the Host header is not the name of a host"
+	}
+	if r.RequestURI == "*" && r.Method != http.MethodOptions {
+		return http.StatusBadRequest, "the target * is for OPTIONS" // RFC 9112 §3.2.4
 	}
 	if g.limits.MaxHeaderCount > 0 {
 		n := 1 // Host, which net/http keeps elsewhere

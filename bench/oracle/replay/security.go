@@ -67,7 +67,7 @@ func (p *player) security(ctx context.Context) error {
 	if err == nil && p.rec.Authorization != nil {
 		err = p.authorization(ctx, 1000)
 	}
-	if err == nil && p.rec.FormFlow != nil {
+	if err == nil && p.rec.FormFlow != nil && p.rec.app(p.rec.FormFlow.App).WebXML != nil {
 		err = p.formFlow(ctx, 2000)
 	}
 	return err
