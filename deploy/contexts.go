@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/serval-server/serval/descriptor"
 	"github.com/serval-server/serval/sessions"
@@ -242,13 +243,14 @@ func (h *Host) Context(path string) *webapp.Context {
 	return nil
 }
 
-// Listing describes the applications for a welcome page: path, version, name
-// (the display name) and state of each, sorted by path.
+// Listing describes the applications for a welcome page: path ("" is the root
+// application's), version, name (the display name) and state of each, sorted
+// by path.
 func (h *Host) Listing() []map[string]string {
 	apps := h.Apps()
 	list := make([]map[string]string, len(apps))
 	for i, a := range apps {
-		list[i] = map[string]string{"path": a.Path, "version": a.Version, "name": a.DisplayName, "state": string(a.State)}
+		list[i] = map[string]string{"path": strings.TrimSuffix(a.Path, "/"), "version": a.Version, "name": a.DisplayName, "state": string(a.State)}
 	}
 	return list
 }

@@ -3,9 +3,11 @@ package deploy
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -249,5 +251,23 @@ func TestFiftyRealRedeployments(t *testing.T) {
 	t.Logf("goroutines %v, file descriptors %v, heap %v", goroutines, files, memory)
 	if goroutines[1] > goroutines[0] || files[1] > files[0] || memory[1] > memory[0]+1<<20 {
 		t.Errorf("goroutines %v, file descriptors %v, heap %v", goroutines, files, memory)
+	}
+}
+
+// TestListing is what a welcome page shows.
+func TestListing(t *testing.T) {
+	h := newRealHost(t, nil)
+	h.write("webapps/ROOT/index.html", "root")
+	h.write("webapps/app##2/WEB-INF/web.xml", "<web-app><display-name>An application</display-name></web-app>")
+	h.start()
+	want := []map[string]string{
+		{"path": "", "version": "", "name": "", "state": "RUNNING"},
+		{"path": "/app", "version": "2", "name": "An application", "state": "RUNNING"},
+	}
+	if got := h.Listing(); !slices.EqualFunc(got, want, maps.Equal) {
+		t.Errorf("got %v", got)
+	}
+	if c := h.Context("/app/x"); c == nil || c.Info().Path != "/app" {
+		t.Errorf("Context: %v", c)
 	}
 }
