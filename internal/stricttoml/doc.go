@@ -3,9 +3,8 @@
 // A configuration file is written by people, so the reader has to say where
 // they erred. The usual decoders stop at the first value of a wrong type, name
 // unknown keys without a line, and know nothing of elements of arrays of
-// tables. This package parses the syntax with BurntSushi/toml, finds the
-// position of every key with a scanner of its own, and binds the tree to a
-// struct by reflection. It reports all problems of a file, each with line and
+// tables. This package takes a document with the position of every key from
+// package tomltree and binds it to a struct by reflection. It reports all problems of a file, each with line and
 // column, and for an unknown key the nearest key that is known in that table.
 //
 // Struct fields are named by their toml tag; a field without a tag, or with the

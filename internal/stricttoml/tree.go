@@ -1,13 +1,13 @@
 package stricttoml
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/BurntSushi/toml"
+
+	"github.com/serval-server/serval/internal/tomltree"
 )
 
 // Kind says what sort of problem was found.
@@ -43,30 +43,15 @@ type Tree struct {
 
 // Parse reads a document. A syntax error is returned as a *Problem with its place.
 func Parse(data []byte) (*Tree, error) {
-	t := &Tree{root: map[string]any{}}
-	if err := toml.Unmarshal(data, &t.root); err != nil {
-		p := &Problem{Kind: Syntax, Message: strings.TrimPrefix(err.Error(), "toml: ")}
-		if pe, ok := errors.AsType[toml.ParseError](err); ok {
-			p.Pos = errorPos(data, pe.Position)
-			if pe.Message != "" {
-				p.Message = pe.Message
-			}
+	node, root, err := tomltree.Decode(data)
+	if err != nil {
+		p := &Problem{Kind: Syntax, Message: err.Error()}
+		if e, ok := errors.AsType[*tomltree.Error](err); ok {
+			p.Pos, p.Message = Pos(e.Pos), e.Msg
 		}
 		return nil, p
 	}
-	t.pos = scanPositions(string(data))
-	return t, nil
-}
-
-// errorPos corrects the parser's position of an error at the end of a line, which
-// names the line after it.
-func errorPos(data []byte, at toml.Position) Pos {
-	lines := bytes.Split(data, []byte{'\n'})
-	p := Pos{Line: max(at.Line, 1), Col: max(at.Col, 1)}
-	if n := p.Line; n > 1 && n <= len(lines) && p.Col > len(lines[n-1])+1 {
-		return Pos{Line: n - 1, Col: len(lines[n-2]) + 1}
-	}
-	return p
+	return &Tree{root: root, pos: places(node)}, nil
 }
 
 // Empty is a tree without keys.

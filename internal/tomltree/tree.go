@@ -68,21 +68,27 @@ const (
 
 // Parse reads a whole document. The error is always an [*Error].
 func Parse(data []byte) (*Node, error) {
+	n, _, err := Decode(data)
+	return n, err
+}
+
+// Decode is Parse that also returns the document as the TOML library decodes it.
+func Decode(data []byte) (*Node, map[string]any, error) {
 	if len(data) > maxSize {
-		return nil, &Error{Pos{1, 1}, fmt.Sprintf("the document has %d bytes, %d are allowed", len(data), maxSize)}
+		return nil, nil, &Error{Pos{1, 1}, fmt.Sprintf("the document has %d bytes, %d are allowed", len(data), maxSize)}
 	}
 	text := strings.TrimPrefix(string(data), "\uFEFF")
 	if err := checkDepth(text); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var root map[string]any
+	root := map[string]any{}
 	if _, err := toml.Decode(text, &root); err != nil {
-		return nil, syntaxError(text, err)
+		return nil, nil, syntaxError(text, err)
 	}
 	b := builder{index: newIndex(text)}
 	n := b.build("", root, "")
 	n.Pos, n.KeyPos = Pos{1, 1}, Pos{1, 1}
-	return n, nil
+	return n, root, nil
 }
 
 func syntaxError(text string, err error) error {
