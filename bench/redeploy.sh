@@ -22,7 +22,8 @@ load linked /bench/count & l1=$!
 load worker /bench-worker/count & l2=$!
 
 worker_pid() {
-    "$tmp/serval" apps --home "$tmp/home" --json | sed -n 's/.*"\/bench-worker".*"worker_pid":\([0-9]*\).*/\1/p'
+    "$tmp/serval" apps --home "$tmp/home" --json |
+        python3 -c 'import json, sys; print(next((a["worker_pid"] for a in json.load(sys.stdin) if a["context_path"] == "/bench-worker" and a["worker_pid"]), ""))'
 }
 for ((i = 1; i <= 10; i++)); do
     sleep $((T / 12))
