@@ -34,6 +34,10 @@ type Context struct {
 	tracker  *sessions.Tracker
 	errors   errorPages
 	charset  string // what text without a charset is declared to be, "" for nothing
+	// contentTypes are content types with the charset added, by those without:
+	// values of headers, to be shared and not modified.
+	contentTypes     sync.Map // string → []string
+	contentTypeCount atomic.Int32
 
 	builtins       *servlet.Instance
 	shipped        Program // the builtins

@@ -20,6 +20,10 @@ const DefaultBufferSize = 8 << 10
 // maxBufferSize bounds what a servlet may ask for.
 const maxBufferSize = 16 << 20
 
+// smallBody is the size up to which net/http finds out the length of a finished
+// response itself.
+const smallBody = 2 << 10
+
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, DefaultBufferSize); return &b }}
 
 // response is the http.ResponseWriter that an application writes to. It holds
@@ -299,8 +303,7 @@ func (p *response) commit(last bool) error {
 	if !p.rawType {
 		p.ex.c.finishHeaders(h, p.files)
 	}
-	if last && h["Content-Length"] == nil && h["Transfer-Encoding"] == nil && h["Trailer"] == nil && bodyAllowed(p.status) &&
-		(len(body) > 0 || p.ex.r.Method != http.MethodHead) {
+	if last && len(body) > smallBody && h["Content-Length"] == nil && h["Transfer-Encoding"] == nil && h["Trailer"] == nil && bodyAllowed(p.status) {
 		h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	}
 	p.committed = true
@@ -349,12 +352,25 @@ func bodyAllowed(status int) bool {
 // finishHeaders completes what the application has said of its content. Files
 // are as they are.
 func (c *Context) finishHeaders(h http.Header, files bool) {
-	ct := h["Content-Type"]
-	if c.charset == "" || files || len(ct) != 1 || !strings.HasPrefix(ct[0], "text/") || strings.Contains(ct[0], "charset=") {
+	if c.charset == "" || files {
 		return
 	}
-	h["Content-Type"] = []string{ct[0] + ";charset=" + c.charset}
+	ct := h["Content-Type"]
+	if len(ct) != 1 || !strings.HasPrefix(ct[0], "text/") || strings.Contains(ct[0], "charset=") {
+		return
+	}
+	full, ok := c.contentTypes.Load(ct[0])
+	if !ok {
+		full = []string{ct[0] + ";charset=" + c.charset}
+		if c.contentTypeCount.Add(1) <= maxContentTypes {
+			c.contentTypes.Store(ct[0], full)
+		}
+	}
+	h["Content-Type"], _ = full.([]string)
 }
+
+// maxContentTypes bounds how many completed content types are kept.
+const maxContentTypes = 64
 
 // includeWriter is what an included target writes to: the includer's response,
 // of which it can change neither status nor headers (Servlet 6.1 §9.3).

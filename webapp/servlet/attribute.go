@@ -156,28 +156,39 @@ func Set[T any](s *Session, name string, value T) error {
 	if info.iface {
 		info = typeOfValue(value)
 	}
-	ev := s.bindingEvent(name)
-	bound(s.context, value, ev)
-
+	// Nobody listens, as a rule; then nothing is decoded to be shown around.
+	listened := info.listens || s.context.types.listens(name) || len(s.context.listeners.sessionAttrs) > 0
+	if listened {
+		bound(s.context, value, s.bindingEvent(name))
+	}
 	s.mu.Lock()
-	old, had, err := s.setLocked(name, value, info)
+	old, had, err := s.setLocked(name, value, info, listened)
 	s.mu.Unlock()
-	if err != nil {
-		unbound(s.context, value, ev)
-		return err
+	switch {
+	case err == nil:
+		s.context.types.remember(name, info)
+		if listened {
+			s.tellSet(name, value, old, had)
+		}
+	case listened:
+		unbound(s.context, value, s.bindingEvent(name))
 	}
-	s.context.types.remember(name, info)
-	if had {
-		unbound(s.context, old(), ev)
-		s.context.listeners.sessionAttribute(s.context, attrReplaced, s.attributeEvent(name, value, old))
-		return nil
-	}
-	s.context.listeners.sessionAttribute(s.context, attrAdded, s.attributeEvent(name, value, nil))
-	return nil
+	return err
 }
 
-// setLocked stores the value and returns a function for the one before it.
-func (s *Session) setLocked(name string, value any, info *typeInfo) (old func() any, had bool, err error) {
+// tellSet tells the value that has been replaced, and those who listen.
+func (s *Session) tellSet(name string, value any, old func() any, had bool) {
+	if !had {
+		s.context.listeners.sessionAttribute(s.context, attrAdded, s.attributeEvent(name, value, nil))
+		return
+	}
+	unbound(s.context, old(), s.bindingEvent(name))
+	s.context.listeners.sessionAttribute(s.context, attrReplaced, s.attributeEvent(name, value, old))
+}
+
+// setLocked stores the value and returns a function for the one before it, if
+// somebody listens.
+func (s *Session) setLocked(name string, value any, info *typeInfo, listened bool) (old func() any, had bool, err error) {
 	if err := s.writableLocked(); err != nil {
 		return nil, false, err
 	}
@@ -190,7 +201,7 @@ func (s *Session) setLocked(name string, value any, info *typeInfo) (old func() 
 	if err != nil {
 		return nil, false, err
 	}
-	if had = e.present(); had {
+	if had = e.present(); had && listened {
 		old = s.oldValue(name, e)
 	}
 	if !stale {

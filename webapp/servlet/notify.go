@@ -174,13 +174,20 @@ func (s *Session) attributeEvent(name string, value any, old func() any) func() 
 }
 
 func bound(c *Context, value any, e BindingEvent) {
-	if b, ok := listening[BindingListener](value); ok {
+	if b, ok := listening[BindingListener](value); ok && c.listeners.allowsBinding(e) {
 		guard(c, "value bound", func() { b.ValueBound(e) })
 	}
 }
 
 func unbound(c *Context, value any, e BindingEvent) {
-	if b, ok := listening[BindingListener](value); ok {
+	if b, ok := listening[BindingListener](value); ok && c.listeners.allowsBinding(e) {
 		guard(c, "value unbound", func() { b.ValueUnbound(e) })
 	}
+}
+
+// allowsBinding asks the application's policy about an event of a request; the
+// events of the session's end have been asked for already.
+func (l *listenerSet) allowsBinding(e BindingEvent) bool {
+	return l.policy == nil || e.Cause != Modify ||
+		l.policy.AllowBindingListener(Status{LocallyUsed: true, LocallyOwned: true}, e.Cause, e.Name, e.Local)
 }
