@@ -54,7 +54,7 @@ func (c *checkCmd) Run(e *env) error {
 	}
 	errs, warnings := len(k.found.Errors()), len(k.found.Warnings())
 	if !c.JSON {
-		e.printf("%s, %s in %s\n", count(errs, "error"), count(warnings, "warning"), count(k.checked, "file and bundle"))
+		e.printf("%s checked: %s, %s\n", count(k.checked, "file or bundle", "files and bundles"), count(errs, "error", "errors"), count(warnings, "warning", "warnings"))
 	}
 	if errs > 0 {
 		return errSilent
@@ -62,11 +62,11 @@ func (c *checkCmd) Run(e *env) error {
 	return nil
 }
 
-func count(n int, what string) string {
+func count(n int, one, many string) string {
 	if n == 1 {
-		return "1 " + what
+		return "1 " + one
 	}
-	return fmt.Sprintf("%d %s", n, strings.Replace(what, " and ", "s and ", 1)+"s")
+	return fmt.Sprintf("%d %s", n, many)
 }
 
 type checker struct {
