@@ -11,11 +11,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/serval-server/serval/bench/oracle/fixture"
 	"github.com/serval-server/serval/bench/oracle/replay"
@@ -65,19 +68,33 @@ func readRules(name string) (*rules.Table, error) {
 	return t, nil
 }
 
+// replayAll replays the files beside each other and returns the results in
+// their order.
+func replayAll(ctx context.Context, files []string, opt replay.Options) ([]*replay.Result, error) {
+	results := make([]*replay.Result, len(files))
+	g, ctx := errgroup.WithContext(ctx)
+	for i, name := range files {
+		rec, err := replay.Load(name)
+		if err != nil {
+			return nil, errors.Join(err, g.Wait())
+		}
+		g.Go(func() (err error) {
+			results[i], err = replay.Run(ctx, rec, opt)
+			return err
+		})
+	}
+	return results, g.Wait()
+}
+
 // report replays the files and prints what is not explained; it returns how
 // many differences that are.
 func report(ctx context.Context, w io.Writer, table *rules.Table, files []string, opt replay.Options, verbose bool) (unexplained int, err error) {
 	explained := 0
-	for _, name := range files {
-		rec, err := replay.Load(name)
-		if err != nil {
-			return 0, err
-		}
-		res, err := replay.Run(ctx, rec, opt)
-		if err != nil {
-			return 0, err
-		}
+	results, err := replayAll(ctx, files, opt)
+	if err != nil {
+		return 0, err
+	}
+	for _, res := range results {
 		for i := range res.Differences {
 			d := &res.Differences[i]
 			rule := table.Explain(d)
@@ -92,7 +109,7 @@ func report(ctx context.Context, w io.Writer, table *rules.Table, files []string
 				explained++
 			}
 		}
-		fmt.Fprintf(w, "%s: %d cases\n", rec.Name, res.Checked)
+		fmt.Fprintf(w, "%s: %d cases\n", res.Name, res.Checked)
 	}
 	if verbose {
 		for _, r := range table.Rules {

@@ -86,7 +86,8 @@ func KnownVariable(name string) bool {
 
 // Result is what came of a recording.
 type Result struct {
-	Checked     int // cases and steps sent
+	Name        string // of the recording
+	Checked     int    // cases and steps sent
 	Differences []Difference
 }
 
@@ -143,7 +144,7 @@ func (c *collector) result() *Result {
 		keys = append(keys, k)
 	}
 	slices.Sort(keys)
-	r := &Result{}
+	r := &Result{Name: c.file}
 	for _, k := range keys {
 		for _, cs := range c.cases[k] {
 			r.Checked++

@@ -31,10 +31,12 @@ type httpCase struct {
 	Log    []string `json:"log"`
 }
 
-// httpServers is how many servers replay raw requests beside each other. Each
-// case waits for silence and reads the log of all requests, so they cannot
-// share one; a server that waits costs nothing.
-const httpServers = 12
+// httpServers is how many servers replay raw requests. Each case waits for
+// silence and reads the log of all requests, so two cases cannot share one at a
+// time. There are twice as many as cases in flight, so that a server rests
+// between two cases, and the end of a request whose client has gone is not taken
+// for a part of the next case.
+const httpServers = 24
 
 // http replays raw bytes.
 func (p *player) http(ctx context.Context) error {
@@ -52,7 +54,10 @@ func (p *player) http(ctx context.Context) error {
 		defer s.Close()
 		servers <- s
 	}
+	inFlight := make(chan struct{}, httpServers/2)
 	return p.each(ctx, len(cases), func(ctx context.Context, i int) error {
+		inFlight <- struct{}{}
+		defer func() { <-inFlight }()
 		srv := <-servers
 		defer func() { servers <- srv }()
 		return p.retry(i, func() error { return p.httpCase(i, srv, &cases[i]) })
