@@ -4,7 +4,7 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/serval-server/serval/internal/tomltree"
+	"github.com/serval-server/serval/descriptor/tomltree"
 )
 
 // contextTOML decodes context.toml.

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/serval-server/serval/conf"
-	"github.com/serval-server/serval/internal/tomltree"
+	"github.com/serval-server/serval/descriptor/tomltree"
 )
 
 // TestDocumented looks for every element, attribute and key in docs/descriptors.md.

@@ -3,7 +3,7 @@ package descriptor
 import (
 	"fmt"
 
-	"github.com/serval-server/serval/internal/stricttoml"
+	"github.com/serval-server/serval/descriptor/stricttoml"
 )
 
 // didYouMean is a hint to the nearest of the known words, or "" if none is near.

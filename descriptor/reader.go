@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/serval-server/serval/internal/tomltree"
+	"github.com/serval-server/serval/descriptor/tomltree"
 )
 
 // reader is what the decoders of all files and both syntaxes share: where findings

@@ -5,7 +5,7 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/serval-server/serval/internal/tomltree"
+	"github.com/serval-server/serval/descriptor/tomltree"
 )
 
 // tomlReader decodes a tree of TOML keys. Unlike an unknown element of XML, which

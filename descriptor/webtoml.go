@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"slices"
 
-	"github.com/serval-server/serval/internal/tomltree"
+	"github.com/serval-server/serval/descriptor/tomltree"
 )
 
 // webTOML decodes web.toml and web-fragment.toml into a model of that one file.

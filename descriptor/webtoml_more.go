@@ -3,7 +3,7 @@ package descriptor
 import (
 	"time"
 
-	"github.com/serval-server/serval/internal/tomltree"
+	"github.com/serval-server/serval/descriptor/tomltree"
 )
 
 func (t *webTOML) session(n *tomltree.Node) {

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/serval-server/serval/conf"
-	"github.com/serval-server/serval/internal/stricttoml"
+	"github.com/serval-server/serval/descriptor/stricttoml"
 )
 
 // home makes a home with the given server.toml.

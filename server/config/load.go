@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"github.com/serval-server/serval/descriptor"
-	"github.com/serval-server/serval/internal/stricttoml"
+	"github.com/serval-server/serval/descriptor/stricttoml"
 )
 
 // Options say where to look for the configuration and what overrides it.

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/serval-server/serval/internal/stricttoml"
+	"github.com/serval-server/serval/descriptor/stricttoml"
 	"github.com/serval-server/serval/server/accesslog"
 )
 

@@ -7,7 +7,7 @@ import (
 
 	"github.com/BurntSushi/toml"
 
-	"github.com/serval-server/serval/internal/tomltree"
+	"github.com/serval-server/serval/descriptor/tomltree"
 )
 
 // Kind says what sort of problem was found.

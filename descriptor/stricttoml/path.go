@@ -4,7 +4,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/serval-server/serval/internal/tomltree"
+	"github.com/serval-server/serval/descriptor/tomltree"
 )
 
 // Pos is a place in the source: line and column count from 1, columns in characters.
