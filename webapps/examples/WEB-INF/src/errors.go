@@ -2,7 +2,6 @@ package examples
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 
 	"github.com/serval-server/serval/webapp/servlet"
@@ -22,7 +21,7 @@ func errorsDemo(w http.ResponseWriter, r *http.Request) {
 			servlet.ContextOf(r).Logger().Warn("too late for an error page", "error", err)
 		}
 	case "type":
-		servlet.Fail(w, r, fmt.Errorf("taking the order: %w", OutOfStock{"the tent"}))
+		servlet.Fail(w, r, OutOfStock{"the tent"})
 	case "panic":
 		panic(errors.New("this handler has a bug"))
 	default:
