@@ -20,6 +20,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/serval-server/serval/webapp"
 	"github.com/serval-server/serval/webapp/runtime/source"
@@ -135,6 +136,9 @@ func (rt *Runtime) start(ctx context.Context, l webapp.Launch, p *program, dir s
 		o.Command = []string{program}
 	} else {
 		o.Command = rt.wasmCommand(program, l)
+		if l.Settings.StartTimeout <= 0 {
+			l.Settings.StartTimeout = wasmStartTimeout
+		}
 	}
 	w, err := worker.New(o)
 	if err != nil {
@@ -147,6 +151,10 @@ func (rt *Runtime) start(ctx context.Context, l webapp.Launch, p *program, dir s
 	p.Program = started.(*worker.Program)
 	return nil
 }
+
+// wasmStartTimeout is the start-up deadline of a module whose descriptor gives
+// none: the first time, it is compiled.
+const wasmStartTimeout = 3 * time.Minute
 
 type kind int
 

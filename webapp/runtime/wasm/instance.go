@@ -33,15 +33,19 @@ type instance struct {
 	start api.Function
 	call  api.Function
 	hello []byte // the payload of its greeting
-	done  int    // initialisations of the host's list that it has done
 	bad   bool   // it has failed in some way
 
 	welcomed bool // it has been given the server's welcome
 
-	replaying bool // its answers go nowhere
-	failed    bool // the last answer had a failure
+	failed bool // the last answer had a failure
+	// holding keeps back the answer to an initialisation: once the server has
+	// it, requests may come that other instances serve, which must have been
+	// told of it.
+	holding bool
+	held    []byte
 
 	// Guarded by h.mu.
+	done   int // initialisations of the host's list that it has done
 	inbox  [][]byte
 	ready  chan struct{} // a token: inbox has something, or the host has ended
 	opened []uint32      // streams that it has opened and streams nested in them
@@ -161,7 +165,6 @@ func (h *host) get(ctx context.Context) (*instance, error) {
 		in = h.idle[n-1]
 		h.idle = h.idle[:n-1]
 	}
-	inits := h.inits
 	h.mu.Unlock()
 	var err error
 	if in == nil {
@@ -170,7 +173,7 @@ func (h *host) get(ctx context.Context) (*instance, error) {
 			return nil, err
 		}
 	}
-	if err := in.catchUp(ctx, inits); err != nil {
+	if err := in.catchUp(ctx); err != nil {
 		in.bad = true
 		h.put(in)
 		return nil, err
@@ -179,27 +182,36 @@ func (h *host) get(ctx context.Context) (*instance, error) {
 }
 
 // catchUp has an instance do what the others have done.
-func (in *instance) catchUp(ctx context.Context, inits [][]byte) error {
+func (in *instance) catchUp(ctx context.Context) error {
 	if !in.welcomed {
 		in.welcomed = true
 		if err := in.run(ctx, 0, in.h.welcome); err != nil {
 			return err
 		}
 	}
-	for in.done < len(inits) {
-		if err := in.replay(ctx, inits[in.done]); err != nil {
+	for {
+		in.h.mu.Lock()
+		done := in.done
+		in.done = min(done+1, len(in.h.inits))
+		inits := in.h.inits
+		in.h.mu.Unlock()
+		if done == len(inits) {
+			return nil
+		}
+		if err := in.replay(ctx, inits[done]); err != nil {
 			return err
 		}
-		in.done++
 	}
-	return nil
+}
+
+func replayFrame(payload []byte) []byte {
+	return wire.AppendFrame(nil, wire.TypeInit, wire.FlagEnd, replayStream, payload)
 }
 
 // replay has the instance initialise something whose answer nobody waits for.
 func (in *instance) replay(ctx context.Context, payload []byte) error {
-	in.replaying, in.failed = true, false
-	defer func() { in.replaying = false }()
-	if err := in.run(ctx, replayStream, wire.AppendFrame(nil, wire.TypeInit, wire.FlagEnd, replayStream, payload)); err != nil {
+	in.failed = false
+	if err := in.run(ctx, replayStream, replayFrame(payload)); err != nil {
 		return err
 	}
 	if in.failed {
@@ -371,7 +383,11 @@ func (in *instance) sent(hd wire.Header, payload, frame []byte) {
 		}
 		in.h.mu.Unlock()
 	}
-	if in.replaying && hd.Stream != 0 {
+	switch {
+	case hd.Stream == replayStream:
+		return
+	case in.holding && hd.Type == wire.TypeEnd:
+		in.held = append([]byte(nil), frame...)
 		return
 	}
 	_ = in.h.write(frame) // the reader sees the connection's end

@@ -2,6 +2,7 @@ package wasm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/serval-server/serval/webapp/servlet/wire"
@@ -69,6 +70,10 @@ func (h *host) nested(id, scope uint32, frame []byte) bool {
 	s := h.streams[scope]
 	if s == nil || s.in == nil {
 		return false
+	}
+	// It has not been told of what was initialised since it began to serve.
+	for ; s.in.done < len(h.inits); s.in.done++ {
+		s.in.pushLocked(replayFrame(h.inits[s.in.done]))
 	}
 	h.streams[id] = &stream{in: s.in}
 	s.in.opened = append(s.in.opened, id)
@@ -143,20 +148,27 @@ func (h *host) serveInit(ctx context.Context, hd wire.Header, frame []byte) {
 		h.destroy(ctx, payload)
 	}
 	in, err := h.get(ctx)
+	var answer []byte
 	if err == nil {
-		in.failed = false
+		in.failed, in.holding, in.held = false, true, nil
 		err = in.run(ctx, hd.Stream, frame)
+		in.holding, answer = false, in.held
 		if err == nil && !in.failed {
 			h.mu.Lock()
 			h.inits = append(h.inits, payload)
-			h.mu.Unlock()
 			in.done++
+			h.mu.Unlock()
 		}
 		h.put(in)
 	}
 	h.forget(hd.Stream)
-	if err != nil {
+	switch {
+	case err != nil:
 		h.fail(hd.Stream, err)
+	case answer != nil:
+		_ = h.write(answer) // the reader sees the connection's end
+	default:
+		h.fail(hd.Stream, errors.New("the module did not answer an initialisation"))
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"github.com/serval-server/serval/webapp/servlet"
@@ -143,7 +144,7 @@ func (h *host) compile(ctx context.Context, code []byte) error {
 	if err != nil {
 		return err
 	}
-	if h.mod, err = h.rt.CompileModule(ctx, code); err != nil {
+	if h.mod, err = h.rt.CompileModule(experimental.WithCompilationWorkers(ctx, runtime.GOMAXPROCS(0)), code); err != nil {
 		return fmt.Errorf("compiling: %w", err)
 	}
 	exports := h.mod.ExportedFunctions()
