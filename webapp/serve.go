@@ -1,12 +1,14 @@
 package webapp
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
 
 	"github.com/go-chi/chi/v5"
 
+	"github.com/serval-server/serval/webapp/builtin/filters"
 	"github.com/serval-server/serval/webapp/mapper"
 	"github.com/serval-server/serval/webapp/servlet"
 	"github.com/serval-server/serval/webapp/servlet/urlpath"
@@ -178,8 +180,36 @@ func (x *exchange) run(m *mapper.Match, found bool) (err error) {
 		return err
 	}
 	x.res.files = w.files()
+	if r.Method == http.MethodPost && c.recodes(r) {
+		if r, err = filters.RecodeForm(r, c.d.RequestEncoding, false); err != nil {
+			return formError(err)
+		}
+		x.r = r
+	}
 	h.ServeHTTP(&x.res, r)
 	return nil
+}
+
+// recodes reports that a request has a form in an encoding other than UTF-8, by
+// its own word or by the descriptor's request-character-encoding.
+func (c *Context) recodes(r *http.Request) bool {
+	ct := r.Header.Get("Content-Type")
+	if !strings.HasPrefix(ct, "application/x-www-form-urlencoded") {
+		return false
+	}
+	if _, charset, ok := strings.Cut(strings.ToLower(ct), "charset="); ok {
+		return !strings.HasPrefix(strings.Trim(charset, `" `), "utf-8")
+	}
+	return c.d.RequestEncoding != "" && !strings.EqualFold(c.d.RequestEncoding, "UTF-8")
+}
+
+// formError is the status that a form which cannot be decoded stands for.
+func formError(err error) error {
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		return err
+	}
+	return &servlet.StatusError{Code: http.StatusBadRequest, Message: "the form cannot be decoded: " + err.Error()}
 }
 
 // notifyRequest tells the request listeners.

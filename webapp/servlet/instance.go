@@ -203,10 +203,7 @@ func (in *Instance) InitServlet(d Definition) (err error) {
 	if x, ok := h.(Destroyer); ok {
 		in.order = append(in.order, x)
 	}
-	if d.Multipart != nil {
-		h = limitMultipart(h, *d.Multipart)
-	}
-	in.servlets[d.Name] = h
+	in.servlets[d.Name] = tidy(h, d.Multipart)
 	return nil
 }
 

@@ -3,6 +3,7 @@ package servlet
 import (
 	"net/http"
 	"net/url"
+	"strings"
 )
 
 // ResponseState is what the container's response can do besides what
@@ -107,6 +108,36 @@ func Redirect(w http.ResponseWriter, r *http.Request, address string) error {
 	w.WriteHeader(http.StatusFound)
 	s.Suspend()
 	return nil
+}
+
+// SetLocale says which language the response is in ("de", "pt-BR"): it sets
+// Content-Language, and, if the descriptor's locale-encoding-mapping names an
+// encoding for it, the charset of a Content-Type that is text and has none. It
+// returns that encoding, "" for none: who sends another than UTF-8 has to encode
+// what he writes himself.
+func SetLocale(w http.ResponseWriter, r *http.Request, locale string) (encoding string) {
+	w.Header().Set("Content-Language", strings.ReplaceAll(locale, "_", "-"))
+	p := passOf(r)
+	if p == nil {
+		return ""
+	}
+	known := p.Exchange.context.cfg.LocaleEncodings
+	name := strings.ReplaceAll(locale, "-", "_")
+	for {
+		if encoding = known[name]; encoding != "" {
+			break
+		}
+		i := strings.LastIndexByte(name, '_')
+		if i < 0 {
+			return ""
+		}
+		name = name[:i]
+	}
+	ct := w.Header().Get("Content-Type")
+	if strings.HasPrefix(ct, "text/") && !strings.Contains(strings.ToLower(ct), "charset=") {
+		w.Header().Set("Content-Type", ct+";charset="+encoding)
+	}
+	return encoding
 }
 
 // absolute resolves an address against the request's own.

@@ -42,7 +42,7 @@ func NewSetCharacterEncoding(values map[string]string) (func(http.Handler) http.
 	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			r2, err := recodeForm(r, name, ignore)
+			r2, err := RecodeForm(r, name, ignore)
 			var tooLarge *http.MaxBytesError
 			switch {
 			case errors.As(err, &tooLarge):
@@ -66,9 +66,12 @@ func encodingByName(name string) (encoding.Encoding, error) {
 	return enc, err
 }
 
-// recodeForm returns the request with its form in UTF-8, and with a charset in
-// its Content-Type.
-func recodeForm(r *http.Request, name string, ignore bool) (*http.Request, error) {
+// RecodeForm returns the request with its urlencoded form in UTF-8, and with a
+// charset in its Content-Type. name is the encoding that a form is in which does
+// not say itself, or, with ignore, in any case. The error is a
+// *http.MaxBytesError for a form of more than 10 MiB, or says what cannot be
+// decoded. A request without such a form is returned as it is, but for the charset.
+func RecodeForm(r *http.Request, name string, ignore bool) (*http.Request, error) {
 	mediaType, attrs, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil {
 		return r, nil // no body, or one of nobody knows what
