@@ -23,6 +23,9 @@ const (
 	// tempPrefix begins the names of folders that are being unpacked or
 	// have been replaced. It is a hidden name, which no scan deploys.
 	tempPrefix = ".serval-"
+	// copyPrefix begins the names of private copies of zips that are served
+	// in place, in a context's work folder.
+	copyPrefix = "bundle-"
 	// replacedDir holds, below the work folder, the latest file or folder of
 	// each name that was replaced and that the server had not made itself.
 	replacedDir = ".replaced"
@@ -166,23 +169,37 @@ func (h *Host) remove(a artifact) error {
 	return nil
 }
 
-// sweep deletes what an earlier run that was killed has left in the appBase.
+// sweep deletes what an earlier run that was killed has left behind.
 func (h *Host) sweep() {
-	left, err := filepath.Glob(filepath.Join(h.opts.AppBase, tempPrefix+"*"))
-	if err != nil {
-		return
-	}
-	for _, path := range left {
-		if strings.HasPrefix(filepath.Base(path), tempPrefix+"old-") {
-			entries, _ := os.ReadDir(path)
-			for _, e := range entries {
-				h.recover(filepath.Join(path, e.Name()))
+	for _, name := range namesIn(h.opts.AppBase) {
+		path := filepath.Join(h.opts.AppBase, name)
+		switch {
+		case strings.HasPrefix(name, tempPrefix+"old-"):
+			for _, moved := range namesIn(path) {
+				h.recover(filepath.Join(path, moved))
 			}
 			_ = os.Remove(path)
-			continue
+		case strings.HasPrefix(name, tempPrefix):
+			_ = os.RemoveAll(path)
 		}
-		_ = os.RemoveAll(path)
 	}
+	for _, app := range namesIn(h.opts.WorkDir) {
+		for _, name := range namesIn(filepath.Join(h.opts.WorkDir, app)) {
+			if strings.HasPrefix(name, copyPrefix) && isArchive(name) {
+				_ = os.Remove(filepath.Join(h.opts.WorkDir, app, name))
+			}
+		}
+	}
+}
+
+// namesIn lists a folder, or nothing if it cannot be read.
+func namesIn(dir string) []string {
+	entries, _ := os.ReadDir(dir)
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = e.Name()
+	}
+	return names
 }
 
 // recover puts a folder back that was moved away when the server was killed,

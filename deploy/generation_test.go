@@ -395,8 +395,12 @@ func TestKilledWhileUnpacking(t *testing.T) {
 	h := newTestHost(t, nil)
 	h.write("webapps/"+tempPrefix+"unpack-1/index.txt", "half")
 	h.write("webapps/"+tempPrefix+"old-1/app/index.txt", "moved away")
+	h.write("work/app/"+copyPrefix+"1.zip", "a copy")
 	h.start()
 	h.wantText("/app/", "moved away")
+	if h.has("work/app/" + copyPrefix + "1.zip") {
+		t.Error("the copy is left")
+	}
 	if left, _ := filepath.Glob(h.path("webapps/.*")); len(left) > 0 {
 		t.Errorf("left over: %v", left)
 	}

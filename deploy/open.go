@@ -247,7 +247,7 @@ func (h *Host) unpackAllowed(arch *archive.Archive, o *opened) (bool, error) {
 
 // openCopy opens a zip in place, from a copy in the work folder.
 func (h *Host) openCopy(a *app, o *opened, zip artifact) error {
-	copied, err := h.copyFile(zip.path, h.workDir(a.name), "bundle-*.zip")
+	copied, err := h.copyFile(zip.path, h.workDir(a.name), copyPrefix+"*.zip")
 	if err != nil {
 		return err
 	}
