@@ -35,7 +35,7 @@ type Connector struct {
 	http *http.Server
 	h3   *h3.Server // nil without HTTP/3
 
-	listener net.Listener
+	listener *listener
 	packets  net.PacketConn
 	wait     sync.WaitGroup
 }
@@ -164,6 +164,8 @@ func (c *Connector) Close() error {
 	}
 	if c.listener != nil {
 		_ = c.listener.Close() // closed already if it was served
+		c.listener.finish()
+		c.listener.sweeper.Wait()
 	}
 	c.wait.Wait()
 	return err

@@ -3,16 +3,13 @@ package connector
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"syscall"
-	"time"
 
 	"github.com/serval-server/serval/server/config"
 )
@@ -126,132 +123,4 @@ func (l *unixListener) Close() error {
 	err := l.Listener.Close()
 	l.once.Do(func() { err = errors.Join(err, os.Remove(l.path)) })
 	return err
-}
-
-// listener bounds the number of open connections, and gives each a write timeout.
-type listener struct {
-	net.Listener
-	slots   chan struct{} // nil for no limit
-	timeout time.Duration
-	done    chan struct{}
-	once    sync.Once
-}
-
-func newListener(l net.Listener, maxConns int, writeTimeout time.Duration) *listener {
-	n := &listener{Listener: l, timeout: writeTimeout, done: make(chan struct{})}
-	if maxConns > 0 {
-		n.slots = make(chan struct{}, maxConns)
-	}
-	return n
-}
-
-// Accept waits for a slot first, so that connections beyond the limit wait in the
-// system's queue.
-func (l *listener) Accept() (net.Conn, error) {
-	if l.slots != nil {
-		select {
-		case l.slots <- struct{}{}:
-		case <-l.done:
-			return nil, net.ErrClosed
-		}
-	}
-	c, err := l.Listener.Accept()
-	if err != nil {
-		l.release()
-		return nil, err
-	}
-	return &conn{Conn: c, listener: l}, nil
-}
-
-func (l *listener) release() {
-	if l.slots != nil {
-		<-l.slots
-	}
-}
-
-// Close implements net.Listener.
-func (l *listener) Close() error {
-	l.once.Do(func() { close(l.done) })
-	return l.Listener.Close()
-}
-
-// conn is a connection whose client must take what is written to it within the
-// listener's timeout, however much that is.
-type conn struct {
-	net.Conn
-	listener *listener
-	once     sync.Once
-	set      atomic.Int64 // when the write deadline was set last, in ns since opened
-}
-
-// opened is what the times of all connections count from.
-var opened = time.Now()
-
-// Close implements net.Conn.
-func (c *conn) Close() error {
-	c.once.Do(c.listener.release)
-	return c.Conn.Close()
-}
-
-// deadline gives the client time for the next write. It is moved at most ten
-// times per timeout, since moving it costs as much as a small request's parsing;
-// a write has nine tenths of the timeout at least.
-// CloseWrite lets net/http end its side first, so that a client which is still
-// sending can read why it is refused.
-func (c *conn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return nil
-}
-
-func (c *conn) deadline() error {
-	timeout := c.listener.timeout
-	if timeout <= 0 {
-		return nil
-	}
-	now := time.Since(opened)
-	if last := c.set.Load(); last != 0 && now-time.Duration(last) < timeout/10 {
-		return nil
-	}
-	c.set.Store(int64(now))
-	return c.SetWriteDeadline(time.Now().Add(timeout))
-}
-
-// Write implements net.Conn.
-func (c *conn) Write(p []byte) (int, error) {
-	if err := c.deadline(); err != nil {
-		return 0, err
-	}
-	return c.Conn.Write(p)
-}
-
-// chunk is how much of a file is handed to the kernel under one deadline: at the
-// default timeout of 30 s, a client must take some 35 kB a second.
-const chunk = 1 << 20
-
-// ReadFrom implements io.ReaderFrom, so that net/http has files sent by the kernel.
-func (c *conn) ReadFrom(src io.Reader) (int64, error) {
-	rf, ok := c.Conn.(io.ReaderFrom)
-	if !ok {
-		return io.Copy(struct{ io.Writer }{c}, src)
-	}
-	limited, ok := src.(*io.LimitedReader)
-	if !ok {
-		limited = &io.LimitedReader{R: src, N: 1<<63 - 1}
-	}
-	var total int64
-	for limited.N > 0 {
-		if err := c.deadline(); err != nil {
-			return total, err
-		}
-		part := &io.LimitedReader{R: limited.R, N: min(limited.N, chunk)}
-		n, err := rf.ReadFrom(part)
-		total += n
-		limited.N -= n
-		if err != nil || part.N > 0 {
-			return total, err
-		}
-	}
-	return total, nil
 }

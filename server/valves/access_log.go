@@ -56,7 +56,7 @@ type accessLogger struct {
 	file    *accesslog.File
 	exclude []string
 	app     func(*http.Request) accesslog.App
-	lines   sync.Pool // of *[]byte
+	jobs    sync.Pool // of *logJob
 }
 
 func (l *accessLogger) valve(next http.Handler) http.Handler {
@@ -78,7 +78,12 @@ func (l *accessLogger) valve(next http.Handler) http.Handler {
 
 // log writes the line, also when the handler has panicked.
 func (l *accessLogger) log(tap *Tap, r *http.Request) {
-	e := accesslog.Entry{
+	job, _ := l.jobs.Get().(*logJob)
+	if job == nil {
+		job = &logJob{}
+	}
+	e := &job.entry
+	*e = accesslog.Entry{
 		Request: r, Header: tap.Header(), Status: tap.status, Bytes: tap.bytes,
 		Start: tap.start, FirstByte: tap.firstByte, Elapsed: time.Since(tap.start),
 	}
@@ -88,14 +93,16 @@ func (l *accessLogger) log(tap *Tap, r *http.Request) {
 	if l.app != nil && tap.inner != nil {
 		e.App = l.app(tap.inner)
 	}
-	buf, _ := l.lines.Get().(*[]byte)
-	if buf == nil {
-		buf = new([]byte)
+	job.line = append(l.pattern.Append(job.line[:0], e), '\n')
+	l.file.Write(job.line)
+	*e = accesslog.Entry{}
+	if cap(job.line) <= 16<<10 {
+		l.jobs.Put(job)
 	}
-	line := append(l.pattern.Append((*buf)[:0], &e), '\n')
-	l.file.Write(line)
-	if cap(line) <= 16<<10 {
-		*buf = line
-		l.lines.Put(buf)
-	}
+}
+
+// logJob is what one line takes to make; it is used again.
+type logJob struct {
+	entry accesslog.Entry
+	line  []byte
 }
