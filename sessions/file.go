@@ -27,6 +27,7 @@ const (
 	fileVersion = 1
 	// maxRecord bounds one session in a file.
 	maxRecord = 256 << 20
+	// maxAppKey bounds the application's name; its length takes two bytes.
 	maxAppKey = 4 << 10
 )
 
@@ -125,11 +126,13 @@ func readFileHead(br *bufio.Reader, app AppKey) error {
 	if v := head[len(fileMagic)]; v != fileVersion {
 		return fmt.Errorf("%w: format version %d, this server reads %d", ErrDamaged, v, fileVersion)
 	}
-	n, err := binary.ReadUvarint(br)
-	if err != nil || n > maxAppKey {
+	word, err := br.Peek(2)
+	n, size := binary.Uvarint(word)
+	if size <= 0 || n > maxAppKey {
 		return damaged(err, "header")
 	}
-	head = binary.AppendUvarint(head, n)
+	_, _ = br.Discard(size) // it was peeked at
+	head = append(head, word[:size]...)
 	rest := make([]byte, n+4)
 	if _, err := io.ReadFull(br, rest); err != nil {
 		return damaged(err, "header cut off")

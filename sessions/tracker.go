@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/serval-server/serval/descriptor"
 )
@@ -194,11 +195,14 @@ func (t *Tracker) EncodeURL(r *http.Request, address string, id ID, secure bool)
 		end = len(address)
 	}
 	path := address[:end]
-	if path == "" && address != "" {
+	if path == "" && address != "" || strings.ContainsFunc(address, unicode.IsControl) {
 		return address
 	}
 	if !t.inside(r, path, secure) || strings.Contains(path, ";"+t.param+"="+string(id)) {
 		return address
+	}
+	if ref, err := url.Parse(path); err == nil && ref.Host != "" && ref.Path == "" {
+		path += "/" // the parameter would be part of the authority
 	}
 	if address == "" {
 		// The address of the request itself (Tomcat makes it absolute).
@@ -215,6 +219,9 @@ func (t *Tracker) EncodeURL(r *http.Request, address string, id ID, secure bool)
 func (t *Tracker) inside(r *http.Request, address string, secure bool) bool {
 	ref, err := url.Parse(address)
 	if err != nil || ref.Opaque != "" || ref.User != nil || strings.ContainsAny(address, " \t\\") {
+		return false
+	}
+	if ref.Host == "" && strings.HasPrefix(address, "//") { // browsers take what follows for a host
 		return false
 	}
 	scheme := "http"

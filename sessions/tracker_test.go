@@ -240,6 +240,13 @@ func TestEncodeURL(t *testing.T) {
 		{"/l1", "/l1/x", ":80", ":80"},
 		{"/l1", "/l1/x", "%zz", "%zz"},
 		{"", "/x", "y", "y" + p},
+		{"", "/x", "http://example.com", "http://example.com/" + p},
+		{"", "/x", "http://example.com?q", "http://example.com/" + p + "?q"},
+		{"", "/x", "//example.com", "//example.com/" + p},
+		{"", "/x", "//", "//"},
+		{"", "/x", "///evil.example", "///evil.example"},
+		{"", "/x", "a//b", "a//b" + p},
+		{"", "/x", "a//", "a//" + p},
 		{"", "/x", "/", "/" + p},
 		{"/ü", "/%C3%BC/x", "/%C3%BC/y", "/%C3%BC/y" + p},
 		{"/ü", "/%C3%BC/x", "y", "y" + p},
@@ -424,9 +431,11 @@ func FuzzEncodeURL(f *testing.F) {
 		if got == address || address == "" {
 			return
 		}
-		if strings.Replace(got, ";jsessionid="+string(sid), "", 1) != address {
+		p := ";jsessionid=" + string(sid)
+		if strings.Replace(got, p, "", 1) != address && strings.Replace(got, "/"+p, "", 1) != address {
 			t.Fatalf("%q becomes %q", address, got)
 		}
+		got, _, _ = strings.Cut(got, "#") // a fragment may be anything
 		u, err := url.Parse(got)
 		if err != nil {
 			t.Fatalf("%q becomes %q: %v", address, got, err)
