@@ -2,11 +2,9 @@ package server
 
 import (
 	"fmt"
-	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/serval-server/serval/deploy"
 	"github.com/serval-server/serval/server/accesslog"
@@ -45,13 +43,9 @@ func (s *Server) applications(cfg *config.Config, c *config.Host, o *deploy.Opti
 	o.New = contexts.New
 	return func(h *deploy.Host) {
 		contexts.Attributes["serval.apps"] = h.Listing
-		contexts.Attributes["serval.version"] = s.opt.Version
 		contexts.Cross = h.Context
 	}, nil
 }
-
-// LinkedNames are the names of the applications that are compiled in, sorted.
-func (s *Server) LinkedNames() []string { return slices.Sorted(maps.Keys(s.opt.Linked)) }
 
 // accessLogApp asks the application that served a request, for the access log.
 func accessLogApp(r *http.Request) accesslog.App { return servedRequest{r} }

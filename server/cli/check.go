@@ -49,7 +49,7 @@ func (c *checkCmd) Run(e *env) error {
 			}
 			e.printf("%s\n", line)
 		} else {
-			e.printf("%s\n", d)
+			e.printf("%s\n", d.String())
 		}
 	}
 	errs, warnings := len(k.found.Errors()), len(k.found.Warnings())
@@ -134,6 +134,18 @@ func (k *checker) file(p string) {
 	k.found = append(k.found, descriptor.CheckFile(p, data)...)
 }
 
+// context checks a context file, which its folder tells.
+func (k *checker) context(p string) {
+	k.checked++
+	data, err := os.ReadFile(p)
+	if err != nil {
+		k.fail(p, descriptor.KindConfig, unpath(err))
+		return
+	}
+	_, found := descriptor.ParseContext(p, data, os.LookupEnv)
+	k.found = append(k.found, found...)
+}
+
 func (k *checker) config(o config.Options) *config.Config {
 	k.checked++
 	cfg, found := config.Check(o)
@@ -157,7 +169,7 @@ func (k *checker) home(dir string) {
 		h := &cfg.Hosts[i]
 		for _, p := range list(cfg.XMLBase(h)) {
 			if ext := strings.ToLower(filepath.Ext(p)); ext == ".xml" || ext == ".toml" {
-				k.file(k.show(p))
+				k.context(k.show(p))
 			}
 		}
 		for _, p := range bundles(cfg.Path(h.AppBase)) {

@@ -93,7 +93,7 @@ func (c *runCmd) reload(e *env, s *server.Server, log *slog.Logger) {
 // stop drains the server. A second signal ends the process at once.
 func (c *runCmd) stop(s *server.Server, log *slog.Logger, signals <-chan os.Signal, sig os.Signal) error {
 	drain := s.Drained()
-	log.Info("stopping", "signal", fmt.Sprint(sig), "wait_at_most", drain.String())
+	log.Info("stopping", "signal", fmt.Sprint(sig), "wait_at_most", drain)
 	ctx, cancel := context.WithTimeout(context.Background(), drain)
 	defer cancel()
 	done := make(chan error, 1)
@@ -114,7 +114,12 @@ func (c *runCmd) stop(s *server.Server, log *slog.Logger, signals <-chan os.Sign
 // newLogger makes the server's log: text for people, JSON for machines.
 func newLogger(w io.Writer, level slog.Leveler, text bool) *slog.Logger {
 	if !text {
-		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
+		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Value.Kind() == slog.KindDuration { // "1.5s" rather than nanoseconds
+				a.Value = slog.StringValue(a.Value.Duration().String())
+			}
+			return a
+		}}))
 	}
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
 		if len(groups) == 0 && a.Key == slog.TimeKey {
@@ -143,7 +148,7 @@ func (e *env) announce(s *server.Server, log *slog.Logger, text bool, took time.
 		for _, a := range apps {
 			names = append(names, a.Path+versioned(a.Version)+" "+string(a.State))
 		}
-		log.Info("ready", "urls", s.URLs(), "apps", names, "took", took.Round(time.Millisecond).String(), "version", e.Version)
+		log.Info("ready", "urls", s.URLs(), "apps", names, "took", took.Round(time.Millisecond), "version", e.Version)
 		return
 	}
 	var b strings.Builder

@@ -65,9 +65,7 @@ func Check(o Options) (*Config, descriptor.Diagnostics) {
 	for _, p := range l.tree.Bind(l.c) {
 		l.problem(p)
 	}
-	if !l.found.HasErrors() {
-		l.validate()
-	}
+	l.validate()
 	slices.SortStableFunc(l.found, func(a, b descriptor.Diagnostic) int { return cmp.Compare(a.Pos.Line, b.Pos.Line) })
 	return l.c, l.found
 }
@@ -79,6 +77,7 @@ type loader struct {
 	tree    *stricttoml.Tree
 	set     map[string]string // by path: the option that has set it
 	found   descriptor.Diagnostics
+	blamed  map[string]bool // keys that have a problem
 }
 
 // read parses the file, if there is one.
@@ -209,6 +208,10 @@ func (l *loader) config(format string, args ...any) {
 }
 
 func (l *loader) problem(p stricttoml.Problem) {
+	if l.blamed == nil {
+		l.blamed = map[string]bool{}
+	}
+	l.blamed[p.Path.String()] = true
 	d := descriptor.Diagnostic{Severity: descriptor.SeverityError, Kind: descriptor.KindConfig, Message: p.Error()}
 	if p.Kind == stricttoml.Syntax {
 		d.Kind = descriptor.KindSyntax
@@ -233,8 +236,14 @@ func (l *loader) saidBy(path stricttoml.Path) string {
 	return ""
 }
 
-// bad reports a value that is of the right type and yet wrong.
+// bad reports a value that is of the right type and yet wrong. A key that has a
+// problem already, or a table that has, gets no second one: it may follow from the first.
 func (l *loader) bad(path, format string, args ...any) {
 	p := stricttoml.Path(strings.Split(path, "."))
+	for q := p; len(q) > 0; q = q[:len(q)-1] {
+		if l.blamed[q.String()] {
+			return
+		}
+	}
 	l.problem(stricttoml.Problem{Pos: l.tree.Pos(p), Path: p, Kind: stricttoml.Value, Message: fmt.Sprintf(format, args...)})
 }
