@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/serval-server/serval/descriptor"
 	"github.com/serval-server/serval/sessions"
+	"github.com/serval-server/serval/sessions/filestore"
 	"github.com/serval-server/serval/webapp"
 	"github.com/serval-server/serval/webapp/builtin/resources"
 )
@@ -144,10 +146,31 @@ func (c *Contexts) build(l Launch, model *descriptor.WebApp, runtime webapp.Runt
 	if most := model.JBoss.MaxActiveSessions; most != nil && model.Context.Manager.MaxActiveSessions == nil {
 		opts.Sessions.MaxActive = *most
 	}
+	passivation(&opts.Sessions, model, strings.TrimSuffix(cmp.Or(opts.Sessions.File, filepath.Join(l.WorkDir, sessionsFile)), ".sessions")+".passive")
 	if previous, ok := l.Previous.(*contextApp); ok {
 		opts.Previous = previous.Context
 	}
 	return webapp.New(opts)
+}
+
+// passivation has idle sessions go to files in a folder, if the descriptor says so
+// (JBoss's passivation-config; else Tomcat's Manager with minIdleSwap or
+// maxIdleSwap).
+func passivation(o *sessions.Options, model *descriptor.WebApp, dir string) {
+	least, most := model.JBoss.Passivation.MinIdle, model.JBoss.Passivation.MaxIdle
+	if !model.JBoss.Passivation.Enabled {
+		least, most = model.Context.Manager.MinIdleSwap, model.Context.Manager.MaxIdleSwap
+	}
+	o.MinIdle, o.MaxIdle = -1, 0
+	if least != nil {
+		o.MinIdle = *least
+	}
+	if most != nil {
+		o.MaxIdle = max(*most, 0)
+	}
+	if o.MinIdle >= 0 || o.MaxIdle > 0 {
+		o.OpenStore = func() (sessions.Store, error) { return filestore.Open(dir) }
+	}
 }
 
 // load reads and validates the bundle's descriptors; its warnings are logged.

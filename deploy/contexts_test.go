@@ -193,6 +193,43 @@ func TestSessionsSurvive(t *testing.T) {
 	h.wg.Wait()
 }
 
+// TestPassivation: with jboss-web.xml's passivation-config a session more than the
+// maximum sends the oldest one to a file, from which it comes back, also after a
+// reload and a restart; without, it is refused.
+func TestPassivation(t *testing.T) {
+	h := newRealHost(t, nil)
+	const jboss = `<jboss-web><max-active-sessions>1</max-active-sessions>%s</jboss-web>`
+	const on = `<passivation-config><use-session-passivation>true</use-session-passivation><passivation-min-idle-time>0</passivation-min-idle-time></passivation-config>`
+	h.write("webapps/app.zip", string(zipBytes(t, "WEB-INF/web.xml", fmt.Sprintf(counterXML, "x"), "WEB-INF/jboss-web.xml", fmt.Sprintf(jboss, on))))
+	h.write("webapps/full.zip", string(zipBytes(t, "WEB-INF/web.xml", fmt.Sprintf(counterXML, "x"), "WEB-INF/jboss-web.xml", fmt.Sprintf(jboss, ""))))
+	h.start()
+	h.scan2()
+	ann, bob := &client{h: h, cookies: map[string]*http.Cookie{}}, &client{h: h, cookies: map[string]*http.Cookie{}}
+	want := func(n int) {
+		t.Helper()
+		for _, c := range []*client{ann, bob} {
+			if got := c.get("/app/count"); got != fmt.Sprint("x ", n) {
+				t.Fatalf("got %q, want %d", got, n)
+			}
+		}
+	}
+	want(1)
+	want(2)
+	if _, err := h.Reload(t.Context(), ParseName("/app")); err != nil {
+		t.Fatal(err)
+	}
+	want(3)
+	if err := h.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h.restart()
+	h.start()
+	want(4)
+	h.wantText("/full/count", "x 1")
+	h.wantCode("/full/count", http.StatusServiceUnavailable)
+	h.wg.Wait()
+}
+
 // TestRedeployRealUnderLoad counts in sessions while the application is
 // redeployed: no update is lost, no session is reset.
 func TestRedeployRealUnderLoad(t *testing.T) {

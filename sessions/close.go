@@ -130,6 +130,7 @@ func (m *Manager) Close(ctx context.Context, save bool) error {
 	}
 	m.counts.active.Store(0)
 	m.counts.passive.Store(0)
+	err = errors.Join(err, m.closeStore())
 	if err != nil {
 		return fmt.Errorf("closing the sessions of %s: %w", o.App, err)
 	}
@@ -229,8 +230,8 @@ func (sh *shard) release() {
 // it, all sessions in memory are told that they are passivated before, and that
 // they are activated after the change, as Tomcat's reload does.
 //
-// App, Node, HLC, Now, Hot and Store are those of the manager's making; what o
-// says of them is ignored. The error is that of a bad option, and nothing has
+// App, Node, HLC, Now, Hot and an open Store are those of the manager's making;
+// what o says of them is ignored. The error is that of a bad option, and nothing has
 // changed then, or the context's.
 func (m *Manager) Rebind(ctx context.Context, o Options) error {
 	m.rebind.Lock()
@@ -242,6 +243,9 @@ func (m *Manager) Rebind(ctx context.Context, o Options) error {
 	o.App, o.Node, o.HLC, o.Now, o.Hot, o.Store = was.App, was.Node, was.HLC, was.Now, was.Hot, was.Store
 	next, err := o.withDefaults()
 	if err != nil {
+		return err
+	}
+	if err := m.openStore(&next); err != nil {
 		return err
 	}
 	if err := m.tell(ctx, was, SessionWillPassivate, Passivation); err != nil {

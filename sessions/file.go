@@ -186,9 +186,22 @@ type LoadReport struct {
 // a session spent in the file count as idle, so what has expired meanwhile ends
 // at the first look. The file is removed: were it read twice, sessions that have
 // ended in between would live again. A damaged file is renamed (".corrupt-" and
-// the time), what was read before the damage is kept, and neither is an error.
+// the time), what was read before the damage is kept, and neither is an error. A
+// store that cannot be opened is one.
 func (m *Manager) Load(ctx context.Context) (rep LoadReport, err error) {
-	o := m.options()
+	o := *m.options()
+	if err := m.openStore(&o); err != nil {
+		return rep, err
+	}
+	m.opts.Store(&o)
+	rep, err = m.load(ctx, &o)
+	if err != nil {
+		err = errors.Join(err, m.closeStore())
+	}
+	return rep, err
+}
+
+func (m *Manager) load(ctx context.Context, o *Options) (rep LoadReport, err error) {
 	if o.File != "" {
 		rep, err = m.loadFile(ctx, o)
 		if err != nil {

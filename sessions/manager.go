@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -17,6 +18,8 @@ type Manager struct {
 	shards [shards]*shard
 	names  interner
 	counts counts
+
+	ownStore io.Closer // the store, if OpenStore made it; set by Load and Rebind
 
 	stop   context.CancelFunc // set by Start
 	tasks  sync.WaitGroup

@@ -43,6 +43,10 @@ type Options struct {
 	File string
 	// Store is where passivated sessions go. Nil: none are passivated.
 	Store Store
+	// OpenStore makes the Store if Store is nil; Load calls it, or the Rebind
+	// that brings it first. A store that is made so and is an io.Closer is
+	// closed with the manager. Nil: Store is what counts.
+	OpenStore func() (Store, error)
 	// MinIdle: at MaxActive, sessions idle for longer than this are passivated,
 	// least recently used first. Negative: none are. Needs a Store.
 	MinIdle time.Duration
@@ -82,7 +86,7 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Hot == 0 {
 		o.Hot = DefaultHot
 	}
-	if o.Store == nil && o.MaxIdle > 0 {
+	if o.Store == nil && o.OpenStore == nil && o.MaxIdle > 0 {
 		return o, errors.New("sessions: passivation of idle sessions needs a store")
 	}
 	if o.Now == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/serval-server/serval/sessions/internal/arena"
@@ -11,6 +12,27 @@ import (
 
 // errStays means that a session cannot be passivated just now.
 var errStays = errors.New("session is in use or has local values")
+
+// openStore makes the store if the options ask for one and there is none.
+func (m *Manager) openStore(o *Options) error {
+	if o.Store != nil || o.OpenStore == nil {
+		return nil
+	}
+	st, err := o.OpenStore()
+	if err != nil {
+		return fmt.Errorf("opening the store of passivated sessions: %w", err)
+	}
+	o.Store = st
+	m.ownStore, _ = st.(io.Closer)
+	return nil
+}
+
+func (m *Manager) closeStore() error {
+	if m.ownStore == nil {
+		return nil
+	}
+	return m.ownStore.Close()
+}
 
 // activate brings a passivated session back for a request. It is called while the
 // key is being moved and ends that.
