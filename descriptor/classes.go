@@ -52,6 +52,8 @@ var javaClasses = map[ComponentKind]map[string]string{
 		"org.apache.catalina.filters.CsrfPreventionFilter":       "csrf-prevention",
 		"org.apache.catalina.filters.RestCsrfPreventionFilter":   "rest-csrf-prevention",
 		"org.apache.catalina.filters.FailedRequestFilter":        "failed-request",
+		"org.apache.catalina.filters.RemoteHostFilter":           "remote-host",
+		"org.apache.catalina.filters.SessionInitializerFilter":   "session-initializer",
 	},
 	PolicyComponent: {
 		PolicyLegacy:               PolicyLegacy,
