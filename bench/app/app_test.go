@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 	"hash/crc32"
+	"net/http"
 	"net/http/httptest"
 	"testing"
 )
@@ -58,7 +59,7 @@ func TestCartSum(t *testing.T) {
 
 func TestHello(t *testing.T) {
 	w := httptest.NewRecorder()
-	hello(w, httptest.NewRequest("GET", "/hello", nil))
+	hello(w, httptest.NewRequest(http.MethodGet, "/hello", nil))
 	if w.Body.String() != "hello\n" || w.Header().Get("Content-Type") != "text/plain;charset=UTF-8" {
 		t.Errorf("body %q, type %q", w.Body, w.Header().Get("Content-Type"))
 	}
@@ -67,7 +68,7 @@ func TestHello(t *testing.T) {
 func TestBadParameters(t *testing.T) {
 	for _, target := range []string{"/cart?size=x", "/cart?size=99999999999", "/cart?touch=1e3"} {
 		w := httptest.NewRecorder()
-		cart(w, httptest.NewRequest("GET", target, nil))
+		cart(w, httptest.NewRequest(http.MethodGet, target, nil))
 		if w.Code != 400 {
 			t.Errorf("%s: status %d, want 400", target, w.Code)
 		}

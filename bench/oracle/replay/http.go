@@ -51,7 +51,7 @@ func (p *player) http(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		defer s.Close()
+		defer func() { _ = s.Close() }()
 		servers <- s
 	}
 	inFlight := make(chan struct{}, httpServers/2)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"github.com/serval-server/serval/bench/oracle/wire"
@@ -52,7 +53,7 @@ func (p *player) paths(ctx context.Context) error {
 		if c.M != "" {
 			q.Method = c.M
 		}
-		if q.Method == "PUT" || q.Method == "POST" {
+		if q.Method == http.MethodPut || q.Method == http.MethodPost {
 			q.Body = []byte("hello")
 		}
 		if c.Script != "" {
