@@ -91,6 +91,32 @@ func TestShippedFileDocumentsEveryKey(t *testing.T) {
 	}
 }
 
+// TestDocumentedKeysExist looks at the keys that docs/server-configuration.md names.
+func TestDocumentedKeysExist(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/server-configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	for _, p := range stricttoml.Keys(Config{}) {
+		known[strings.ReplaceAll(p.String(), ".*", "")] = true
+	}
+	n := 0
+	for _, m := range regexp.MustCompile("`\\[?((?:server|limits|connectors|hosts|log|valves)\\.[a-z0-9.-]+)").FindAllStringSubmatch(string(doc), -1) {
+		key := strings.NewReplacer("connectors.http.", "connectors.", "hosts.0.", "hosts.").Replace(m[1])
+		if key == "server.toml" || strings.HasPrefix(key, "valves.custom.") {
+			continue
+		}
+		n++
+		if !known[key] {
+			t.Errorf("%s is not a key", m[1])
+		}
+	}
+	if n < 30 {
+		t.Errorf("only %d keys found: does the page still name them?", n)
+	}
+}
+
 func TestEveryProblemIsReported(t *testing.T) {
 	dir := home(t, `[server]
 node = "a.b"
