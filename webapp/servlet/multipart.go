@@ -74,7 +74,11 @@ type partReader struct {
 	// belong to the part: 1 if a CR came before the LF of delim.
 	eol    int64
 	prev   byte  // the byte before this one
-	after  int   // 1: delim has just ended; 2: and "-" came after it
+	after  int   // 1: delim has just ended; 2: and "-" came after it; 3: and another
+	ended  bool  // the last delimiter has gone by: the rest is nobody's
+	seen   bool  // the first delimiter has gone by
+	first  bool  // on its line
+	bare   bool  // it ended with LF alone, and so do all others
 	header bool  // in a part's header
 	blank  bool  // the header's line has nothing in it so far
 	part   int64 // bytes of the part's body so far; negative: there is no part
@@ -119,6 +123,8 @@ func (p *partReader) Read(b []byte) (int, error) {
 func (p *partReader) follow(b []byte, limit int64) bool {
 	for _, c := range b {
 		switch {
+		case p.ended:
+			return false
 		case p.after > 0 && p.endsDelimiter(c):
 		case p.header:
 			p.headerByte(c)
@@ -135,20 +141,20 @@ func (p *partReader) bodyByte(c byte) int64 {
 	for p.matched > 0 && c != p.delim[p.matched] {
 		p.matched = p.fail[p.matched-1]
 	}
-	if c == p.delim[p.matched] {
+	if c == p.delim[p.matched] && (c != '\n' || p.bare || p.part < 0 || p.prev == '\r') {
 		p.matched++
 	}
 	if p.part >= 0 {
 		p.part++
 	}
 	switch {
-	case c == '\n' && p.prev == '\r':
+	case c == '\n' && p.prev == '\r' && !p.bare:
 		p.eol = 1
 	case c == '\n', p.matched == 0:
 		p.eol = 0
 	}
 	size := p.part - int64(p.matched) - p.eol
-	if p.matched == 0 && c == '\r' {
+	if p.matched == 0 && c == '\r' && !p.bare {
 		size-- // it may be a line end's
 	}
 	if p.matched == len(p.delim) {
@@ -170,8 +176,15 @@ func (p *partReader) endsDelimiter(c byte) bool {
 			p.part++
 		}
 		return true
-	case was == 2 && c == '-', was == 1 && (c == ' ' || c == '\t' || c == '\r' || c == '\n'):
+	case was == 2 && c == '-', was == 3 && (c == ' ' || c == '\t' || c == '\r'):
+		p.after, p.part = 3, -1
+		return true
+	case was == 3:
+		p.ended = c == '\n' && (p.bare || p.prev == '\r')
+		return p.ended
+	case was == 1 && (c == ' ' || c == '\t' || c == '\r' || c == '\n'):
 		p.header, p.blank, p.part = true, false, -1
+		p.first, p.seen = !p.seen, true
 		p.headerByte(c)
 		return true
 	}
@@ -180,6 +193,9 @@ func (p *partReader) endsDelimiter(c byte) bool {
 
 // headerByte looks for the empty line that ends a part's header.
 func (p *partReader) headerByte(c byte) {
+	if p.first && c != ' ' && c != '\t' {
+		p.first, p.bare = false, c == '\n'
+	}
 	switch c {
 	case '\n':
 		if p.blank {
