@@ -278,15 +278,21 @@ func (x *exchange) dispatchAcross(w http.ResponseWriter, r *http.Request, t serv
 	n.res = response{w: w, ex: n, nested: true, committed: servlet.Committed(w)}
 	n.r = r
 	x.nested = append(x.nested, n)
-	defer n.endSessions()
+	defer func() {
+		x.nested = x.nested[:len(x.nested)-1]
+		n.endSessions()
+	}()
 	if t == servlet.Include {
 		err = n.include(w, r, d)
 	} else {
 		if err = x.res.ResetBuffer(); err == nil {
 			err = n.forward(w, r, t, d)
 		}
-		if err == nil && n.errCode != 0 {
+		switch {
+		case err == nil && n.failed():
 			x.setError(n.errCode, n.errMessage, n.err)
+		case err == nil && x.res.direct(w):
+			x.res.suspended = true
 		}
 	}
 	if cerr := n.commitSession(); err == nil {

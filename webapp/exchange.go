@@ -35,6 +35,7 @@ type exchange struct {
 	backend    sessionBackend
 	last       *sessions.Session
 	earlier    []*sessions.Session
+	unlocked   bool        // with serialised access: other requests may go on
 	nested     []*exchange // of dispatches into other applications
 }
 

@@ -198,6 +198,8 @@ func (p *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err == nil {
 		p.committed, p.hijacked = true, true
 		p.release()
+		p.ex.Detach()
+		p.ex.unlockSessions()
 	}
 	return c, rw, err
 }

@@ -74,6 +74,7 @@ func (x *exchange) begin(r *http.Request, raw, path string, m *mapper.Match) {
 	x.url.Path, x.url.RawPath = rooted(path), ""
 	x.r = x.Start(r, p)
 	x.r.URL = &x.url
+	x.r.Pattern = m.Pattern
 }
 
 // rooted is the path that a handler sees for the bare context path.

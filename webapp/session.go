@@ -213,7 +213,7 @@ func (x *exchange) findSession() error {
 // useSession makes the session the request's, and waits for its turn if the
 // application wants requests of a session one at a time.
 func (x *exchange) useSession(s *sessions.Session) (servlet.SessionBackend, error) {
-	if x.c.d.SessionConfig.Serialized {
+	if x.c.d.SessionConfig.Serialized && !x.unlocked {
 		if err := s.Lock(x.r.Context()); err != nil {
 			s.End()
 			return nil, fmt.Errorf("waiting for other requests of the session: %w", err)
@@ -242,18 +242,28 @@ func (x *exchange) sessionContext() context.Context {
 
 // endSessions lets go of the request's sessions.
 func (x *exchange) endSessions() {
-	release := func(s *sessions.Session) {
-		if x.c.d.SessionConfig.Serialized {
-			s.Unlock()
-		}
+	x.unlockSessions()
+	for _, s := range x.earlier {
 		s.End()
 	}
+	if x.last != nil {
+		x.last.End()
+	}
+	x.earlier, x.last = nil, nil
+}
+
+// unlockSessions lets other requests of the session have their turn: at the end,
+// and when the connection has been taken over (a WebSocket stays for hours).
+func (x *exchange) unlockSessions() {
+	if !x.c.d.SessionConfig.Serialized || x.unlocked {
+		return
+	}
+	x.unlocked = true
 	for _, s := range x.earlier {
-		release(s)
+		s.Unlock()
 	}
 	if x.last != nil {
-		release(x.last)
-		x.last = nil
+		x.last.Unlock()
 	}
 }
 

@@ -3,8 +3,9 @@ package servlet
 import "net/http"
 
 // Filter is middleware: it wraps what comes next in the chain. A plain
-// func(http.Handler) http.Handler can be assigned to it. It is called once,
-// when the application starts; the handler it returns serves all requests.
+// func(http.Handler) http.Handler can be assigned to it. It is called once for
+// each chain that it is part of, before that chain's first request; what it
+// keeps for all requests it makes outside.
 type Filter func(next http.Handler) http.Handler
 
 // App is the code of one application, by the names that its descriptor uses
@@ -13,7 +14,10 @@ type Filter func(next http.Handler) http.Handler
 type App struct {
 	// Servlets are the handlers. One that also is an Initializer is
 	// initialised before its first request, one that is a Destroyer is
-	// destroyed when the application stops.
+	// destroyed when the application stops. In an App that is linked into
+	// the server the values are shared by the application's generations
+	// (a reload initialises the next before it destroys the last); one that
+	// must not be is better made by NewServlets.
 	Servlets map[string]http.Handler
 	// Filters are the filters that need no configuration.
 	Filters map[string]Filter

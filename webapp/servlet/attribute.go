@@ -120,7 +120,7 @@ func Get[T any](s *Session, name string) (T, error) {
 // the session has.
 func handedOn[T any](s *Session, name string, e *entry, info *typeInfo) (T, bool) {
 	var zero T
-	if !s.context.cfg.Sessions.KeepDecoded || !info.mutable {
+	if !s.context.cfg.Sessions.KeepDecoded || !info.mutable || s.detached {
 		return zero, false
 	}
 	d, ok := s.backend.Local(decodedValue + name).(*decoded)
@@ -133,7 +133,7 @@ func handedOn[T any](s *Session, name string, e *entry, info *typeInfo) (T, bool
 
 // handOnLocked keeps what this request has decoded for the next.
 func (s *Session) handOnLocked() {
-	if !s.context.cfg.Sessions.KeepDecoded {
+	if !s.context.cfg.Sessions.KeepDecoded || s.detached {
 		return
 	}
 	for name, e := range s.entries {

@@ -124,3 +124,18 @@ func (s *Session) Stage(ch *Changes) error {
 	}
 	return nil
 }
+
+// Detach ends the exclusive use of the session (serialised access) while its
+// request goes on: from here on nothing that the request has decoded is handed
+// to others. It is for containers, when a connection is taken over.
+func (s *Session) Detach() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.detached = true
+	if !s.context.cfg.Sessions.KeepDecoded {
+		return
+	}
+	for name := range s.entries {
+		s.backend.SetLocal(decodedValue+name, nil)
+	}
+}

@@ -175,6 +175,16 @@ func (x *Exchange) Session(create bool) (*Session, error) {
 	return x.session, nil
 }
 
+// Detach calls Session.Detach for the request's session, if it has used one.
+func (x *Exchange) Detach() {
+	x.mu.Lock()
+	s := x.session
+	x.mu.Unlock()
+	if s != nil {
+		s.Detach()
+	}
+}
+
 // CommitSession hands what the request has changed in its session to the
 // session's backend. It does nothing if the request has not used its session
 // or changed nothing. An invalidated session has nothing to commit.

@@ -20,6 +20,7 @@ type Session struct {
 	mu          sync.Mutex
 	entries     map[string]*entry // guarded by mu
 	maxInactive *time.Duration    // guarded by mu; what this request has set
+	detached    bool              // guarded by mu; see Detach
 	over        bool              // guarded by mu; invalidated by this request
 	frozen      bool              // a session that is told of in an event: nothing can be changed
 }
