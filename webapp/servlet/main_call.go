@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/serval-server/serval/webapp/servlet/wire"
@@ -24,9 +25,11 @@ type call struct {
 	ctx    callContext
 	cancel context.CancelCauseFunc
 	pass   Pass
-	invoke wire.Invoke
 	url    url.URL
-	req    http.Request
+	method string
+	remote string // the client's address
+	length int64  // of the body, -1 if unknown
+	inline bool   // part of the body came with the Invoke
 	body   body
 	res    response
 	owned  *hijacked // keeps the stream after the handler has returned
@@ -69,10 +72,23 @@ func newCall(w *worker, s *wire.Stream, m wire.Msg) *call {
 	return c
 }
 
+// run serves the stream.
+func (c *call) run() {
+	defer c.w.requests.Done()
+	defer c.close()
+	if c.msg.Type == wire.TypeInvoke {
+		c.serve()
+		return
+	}
+	c.serveOther()
+}
+
+// invokes are used again once the request has been made of them.
+var invokes = sync.Pool{New: func() any { return new(wire.Invoke) }}
+
 // serve answers an Invoke.
 func (c *call) serve() {
-	defer c.close()
-	m := &c.invoke
+	m := invokes.Get().(*wire.Invoke)
 	if err := m.Decode(c.msg.Payload); err != nil {
 		c.answer(err)
 		return
@@ -82,16 +98,17 @@ func (c *call) serve() {
 		c.answer(fmt.Errorf("segment %d was not initialised", m.Segment))
 		return
 	}
-	outer := c.w.scopeOf(m.Scope)
-	r := c.request(m, outer, c.msg.Flags&wire.FlagEnd != 0)
+	r := c.request(m, c.w.scopeOf(m.Scope), c.msg.Flags&wire.FlagEnd != 0)
+	*m = wire.Invoke{Session: wire.Session{Attrs: m.Session.Attrs[:0]}}
+	invokes.Put(m)
 	c.res.init(c)
-	c.run(h, r)
+	c.handle(h, r)
 	c.body.close()
 	c.res.finish()
 }
 
-// run calls the handler and turns a panic into a failure.
-func (c *call) run(h http.Handler, r *http.Request) {
+// handle calls the handler and turns a panic into a failure.
+func (c *call) handle(h http.Handler, r *http.Request) {
 	defer func() {
 		p := recover()
 		if p == nil {
@@ -139,8 +156,8 @@ func (c *call) answer(err error) {
 func (c *call) request(m *wire.Invoke, outer *outerScope, ended bool) *http.Request {
 	in := &m.Request
 	c.url = url.URL{Path: in.Path, RawPath: in.RawPath, RawQuery: in.Query, ForceQuery: in.ForceQuery}
-	r := &c.req
-	*r = http.Request{
+	c.method, c.remote, c.length, c.inline = in.Method, in.RemoteAddr, in.ContentLength, len(m.Body) > 0
+	r := &http.Request{
 		Method: in.Method, URL: &c.url, Proto: protoOf(in.Major, in.Minor), ProtoMajor: int(in.Major), ProtoMinor: int(in.Minor),
 		Header: in.Header, Host: in.Host, RemoteAddr: in.RemoteAddr, RequestURI: in.URI, ContentLength: in.ContentLength,
 	}
@@ -162,7 +179,7 @@ func (c *call) request(m *wire.Invoke, outer *outerScope, ended bool) *http.Requ
 		}
 	}
 	c.ctx.c = c
-	c.enter(outer)
+	c.enter(outer, m)
 	for _, a := range m.Attributes {
 		c.scope.x.SetAttribute(a.Name, decodeAttribute(a.Name, a.Value))
 	}
@@ -179,6 +196,7 @@ func (c *call) request(m *wire.Invoke, outer *outerScope, ended bool) *http.Requ
 		inherit(r, outer.request)
 		p.Context = &nestedContext{Context: &c.ctx, outer: outer.request.Context()}
 	}
+	c.body.trailer = r.Trailer
 	return r.WithContext(p)
 }
 
@@ -242,7 +260,6 @@ func tlsOf(t *wire.TLS) *tls.ConnectionState {
 
 // serveOther answers the streams that are not requests.
 func (c *call) serveOther() {
-	defer c.close()
 	defer func() {
 		if p := recover(); p != nil {
 			c.answer(fmt.Errorf("panic: %v", p))
@@ -282,7 +299,7 @@ func (c *call) serveEvent() {
 			return
 		}
 	} else {
-		c.enter(nil)
+		c.enter(nil, nil)
 	}
 	if m.HasSession {
 		c.scope.adopt(&m.Session)
@@ -323,6 +340,8 @@ type body struct {
 	closed bool
 	err    error
 	n      int // bytes of msg
+	// trailer is that of the request, with the names that were announced.
+	trailer http.Header
 }
 
 func (b *body) init(c *call, inline []byte, ended bool) {
@@ -383,10 +402,9 @@ func (b *body) next() {
 		return
 	}
 	for k, v := range r.Trailer {
-		if b.c.req.Trailer == nil {
-			b.c.req.Trailer = make(http.Header)
+		if _, announced := b.trailer[k]; announced {
+			b.trailer[k] = v
 		}
-		b.c.req.Trailer[k] = v
 	}
 }
 

@@ -103,7 +103,7 @@ func (c *call) bodyMode(r *http.Request) uint8 {
 	switch {
 	case r.Body == nil || r.Body == http.NoBody:
 		return wire.BodyNone
-	case r.Body == io.ReadCloser(&c.body) && !c.body.asked && len(c.invoke.Body) == 0:
+	case r.Body == io.ReadCloser(&c.body) && !c.body.asked && !c.inline:
 		return wire.BodyOwn
 	}
 	return wire.BodyData

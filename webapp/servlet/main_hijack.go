@@ -30,7 +30,7 @@ type hijacked struct {
 }
 
 func newHijacked(c *call) *hijacked {
-	h := &hijacked{s: c.s, remote: c.invoke.Request.RemoteAddr, done: make(chan struct{})}
+	h := &hijacked{s: c.s, remote: c.remote, done: make(chan struct{})}
 	h.read.init()
 	h.write.init()
 	c.owned = h

@@ -182,7 +182,7 @@ func (w *response) sendLocked(f wire.Flags) error {
 
 // dataLocked sends a piece of the body, which the answer to HEAD has not.
 func (w *response) dataLocked(f wire.Flags, p []byte) {
-	if w.c.req.Method == http.MethodHead {
+	if w.c.method == http.MethodHead {
 		p = nil
 	}
 	w.err = w.c.s.SendData(&w.c.ctx, f, p)
@@ -322,7 +322,11 @@ func (w *response) finish() {
 	s := w.c.s
 	switch {
 	case w.err != nil:
-		// The connection is gone, or the request was given up.
+		// The request was given up, or the connection is gone, which is
+		// noticed elsewhere.
+		m.Failure = FailureOf(w.err)
+		m.Failure.Kind = wire.FailAbort
+		_ = s.Send(wire.TypeEnd, wire.FlagEnd, frameOf(&m))
 	case !w.sent && !w.direct && m.Failure == nil:
 		m.Status, m.Header = w.status, w.header
 		m.Trailer = w.trailers()
@@ -383,7 +387,7 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if w.sent || w.closed || w.direct {
 		return nil, nil, errors.New("hijack: the response has begun")
 	}
-	if !w.c.body.ended && w.c.invoke.Request.ContentLength != 0 {
+	if !w.c.body.ended && w.c.length != 0 {
 		return nil, nil, errors.New("hijack: the request has a body")
 	}
 	call := &wire.Call{Op: wire.OpUpgrade}

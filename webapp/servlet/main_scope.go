@@ -42,7 +42,7 @@ func (w *worker) scopeOf(id uint32) *outerScope {
 }
 
 // enter gives the call its scope: that of the outer pass, or its own.
-func (c *call) enter(outer *outerScope) {
+func (c *call) enter(outer *outerScope, m *wire.Invoke) {
 	if outer != nil {
 		c.scope = outer.scope
 	} else {
@@ -54,8 +54,8 @@ func (c *call) enter(outer *outerScope) {
 	if c.scope.root == nil || outer != nil && outer.event {
 		c.scope.root = c.s
 	}
-	if c.invoke.HasSession && c.scope.session == nil {
-		c.scope.session = newRemoteSession(c.scope, &c.invoke.Session)
+	if m != nil && m.HasSession && c.scope.session == nil {
+		c.scope.session = newRemoteSession(c.scope, &m.Session)
 	}
 }
 

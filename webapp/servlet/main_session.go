@@ -1,6 +1,7 @@
 package servlet
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -12,11 +13,11 @@ type remoteSession struct {
 	sc *scope
 
 	mu      sync.Mutex
-	id      string                // guarded by mu
-	info    wire.Session          // Attrs is nil
-	max     time.Duration         // guarded by mu
-	attrs   map[string]*wire.Attr // guarded by mu
-	invalid bool                  // guarded by mu
+	id      string        // guarded by mu
+	info    wire.Session  // Attrs is nil
+	max     time.Duration // guarded by mu
+	attrs   []wire.Attr   // guarded by mu; few, so searched in order
+	invalid bool          // guarded by mu
 	// collect, if set, gets the changes that Commit is given, to travel with
 	// the response instead of a call of their own.
 	collect *wire.Changes // guarded by mu
@@ -25,11 +26,10 @@ type remoteSession struct {
 var _ SessionBackend = (*remoteSession)(nil)
 
 func newRemoteSession(sc *scope, m *wire.Session) *remoteSession {
-	s := &remoteSession{sc: sc, id: m.ID, info: *m, max: m.MaxInactive, attrs: make(map[string]*wire.Attr, len(m.Attrs))}
+	s := &remoteSession{sc: sc, id: m.ID, info: *m, max: m.MaxInactive, attrs: make([]wire.Attr, len(m.Attrs), len(m.Attrs)+2)}
 	s.info.Attrs = nil
-	list := make([]wire.Attr, len(m.Attrs))
 	for i := range m.Attrs {
-		a := &list[i]
+		a := &s.attrs[i]
 		*a = m.Attrs[i]
 		switch a.Mode {
 		case wire.Inline:
@@ -40,9 +40,30 @@ func newRemoteSession(sc *scope, m *wire.Session) *remoteSession {
 			a.Mode = wire.Inline
 		case wire.Held, wire.OnDemand:
 		}
-		s.attrs[a.Name] = a
 	}
 	return s
+}
+
+// findLocked is the attribute of that name, nil if there is none.
+func (s *remoteSession) findLocked(name string) *wire.Attr {
+	for i := range s.attrs {
+		if s.attrs[i].Name == name {
+			return &s.attrs[i]
+		}
+	}
+	return nil
+}
+
+func (s *remoteSession) putLocked(a wire.Attr) {
+	if old := s.findLocked(a.Name); old != nil {
+		*old = a
+		return
+	}
+	s.attrs = append(s.attrs, a)
+}
+
+func (s *remoteSession) removeLocked(name string) {
+	s.attrs = slices.DeleteFunc(s.attrs, func(a wire.Attr) bool { return a.Name == name })
 }
 
 // ID implements SessionBackend.
@@ -76,8 +97,8 @@ func (s *remoteSession) Names() ([]string, error) {
 		return nil, ErrInvalid
 	}
 	names := make([]string, 0, len(s.attrs))
-	for n := range s.attrs {
-		names = append(names, n)
+	for i := range s.attrs {
+		names = append(names, s.attrs[i].Name)
 	}
 	return names, nil
 }
@@ -89,7 +110,7 @@ func (s *remoteSession) Load(name string) (Value, bool, error) {
 		s.mu.Unlock()
 		return Value{}, false, ErrInvalid
 	}
-	a := s.attrs[name]
+	a := s.findLocked(name)
 	if a == nil {
 		s.mu.Unlock()
 		return Value{}, false, nil
@@ -117,7 +138,7 @@ func (s *remoteSession) fetch(name string) (Value, bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !r.Flag {
-		delete(s.attrs, name)
+		s.removeLocked(name)
 		return Value{}, false, nil
 	}
 	if r.Value == nil {
@@ -126,7 +147,7 @@ func (s *remoteSession) fetch(name string) (Value, bool, error) {
 	if r.Token != 0 {
 		s.sc.w.held.keep(r.Token, r.Value)
 	}
-	s.attrs[name] = &wire.Attr{Name: name, Version: r.Version, Value: r.Value}
+	s.putLocked(wire.Attr{Name: name, Version: r.Version, Value: r.Value})
 	return Value{Bytes: r.Value, Version: Version(r.Version)}, true, nil
 }
 
@@ -141,13 +162,13 @@ func (s *remoteSession) Commit(ch *Changes) error {
 	for _, c := range ch.Attributes {
 		w := wire.Change{Name: c.Name, Remove: c.Remove, Value: c.Value}
 		if c.Remove {
-			delete(s.attrs, c.Name)
+			s.removeLocked(c.Name)
 		} else {
 			if len(c.Value) >= keepMin {
 				w.Token = s.sc.w.held.keep(0, c.Value)
 			}
 			// Its version is the server's to say: loaded if asked for.
-			s.attrs[c.Name] = &wire.Attr{Name: c.Name, Mode: wire.OnDemand}
+			s.putLocked(wire.Attr{Name: c.Name, Mode: wire.OnDemand})
 		}
 		out.Attrs = append(out.Attrs, w)
 	}
@@ -177,9 +198,9 @@ func (s *remoteSession) CompareAndSwap(name string, base Version, value []byte) 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if exists {
-		s.attrs[name] = &wire.Attr{Name: name, Version: r.Version, Value: now.Bytes}
+		s.putLocked(wire.Attr{Name: name, Version: r.Version, Value: now.Bytes})
 	} else {
-		delete(s.attrs, name)
+		s.removeLocked(name)
 	}
 	return r.Flag, now, exists, nil
 }

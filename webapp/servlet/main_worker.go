@@ -32,10 +32,16 @@ type worker struct {
 
 	mu       sync.Mutex     // initialisations are one at a time
 	requests sync.WaitGroup // streams that are being served
+	work     chan *call     // taken by goroutines that wait for more
+	idle     atomic.Int32   // goroutines that wait
 }
 
+// maxIdle is how many goroutines wait for requests. One that has served some has
+// a stack that need not grow again.
+const maxIdle = 64
+
 func newWorker(app App) *worker {
-	w := &worker{app: app}
+	w := &worker{app: app, work: make(chan *call)}
 	w.held.init()
 	w.locals.init()
 	w.segments.Store(new([]http.Handler))
@@ -93,23 +99,34 @@ func (w *worker) accept(s *wire.Stream, m wire.Msg) {
 		return
 	}
 	w.requests.Add(1)
-	var serve func()
-	if m.Type == wire.TypeInvoke {
-		c := newCall(w, s, m)
-		serve = c.serve
-	} else {
-		e := newCall(w, s, m)
-		serve = e.serveOther
-	}
-	run := func() {
-		defer w.requests.Done()
-		serve()
-	}
+	c := newCall(w, s, m)
 	if w.inline {
-		run()
+		c.run()
 		return
 	}
-	go run()
+	select {
+	case w.work <- c:
+	default:
+		go w.serve(c)
+	}
+}
+
+// serve serves a stream, and then others.
+func (w *worker) serve(c *call) {
+	for {
+		c.run()
+		if w.idle.Add(1) > maxIdle {
+			w.idle.Add(-1)
+			return
+		}
+		select {
+		case c = <-w.work:
+			w.idle.Add(-1)
+		case <-w.conn.Done():
+			w.idle.Add(-1)
+			return
+		}
+	}
 }
 
 // segment is the handler that InitSegment has made, nil if there is none.

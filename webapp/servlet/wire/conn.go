@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,9 +57,10 @@ type Conn struct {
 	out *outbox
 	cfg Config
 
-	heard  atomic.Int64 // when the peer was last heard of, in Unix nanoseconds
-	over   atomic.Bool  // err is set
-	queued atomic.Int64 // bytes that wait in streams and are under no window
+	stepping bool         // a goroutine is in Read; only one does, or with Pump there is one thread
+	heard    atomic.Int64 // when the peer was last heard of, in Unix nanoseconds
+	over     atomic.Bool  // err is set
+	queued   atomic.Int64 // bytes that wait in streams and are under no window
 
 	mu       sync.Mutex
 	streams  map[uint32]*Stream // guarded by mu
@@ -77,6 +79,7 @@ func NewConn(rw io.ReadWriteCloser, cfg Config) *Conn {
 	if cfg.Server {
 		c.next = 1
 	}
+	c.out.alone = cfg.Pump
 	if c.cfg.Window <= 0 {
 		c.cfg.Window = DefaultWindow
 	}
@@ -191,6 +194,11 @@ func (c *Conn) pump(ctx context.Context, ready <-chan struct{}) error {
 			return context.Cause(ctx)
 		default:
 		}
+		if c.stepping {
+			// Another goroutine reads: let it (there is one thread).
+			runtime.Gosched()
+			continue
+		}
 		if err := c.Step(); err != nil {
 			return err
 		}
@@ -199,7 +207,9 @@ func (c *Conn) pump(ctx context.Context, ready <-chan struct{}) error {
 
 // Step reads one frame and handles it. It is what Run does again and again.
 func (c *Conn) Step() error {
+	c.stepping = true
 	h, m, err := c.Read(MaxPayload)
+	c.stepping = false
 	if err == nil {
 		c.heard.Store(time.Now().UnixNano())
 		err = c.route(h, m)

@@ -23,6 +23,8 @@ const (
 // ready to run add theirs first, and writes all of it with one system call.
 type outbox struct {
 	w io.Writer
+	// alone: no other goroutine may be needed (Config.Pump).
+	alone bool
 
 	mu      sync.Mutex
 	space   sync.Cond // waits for pending to shrink
@@ -66,6 +68,11 @@ func (o *outbox) trySend(frame []byte) {
 	}
 	o.pending = append(o.pending, frame...)
 	o.writing = true
+	if o.alone {
+		o.mu.Unlock()
+		o.drain(0)
+		return
+	}
 	o.wg.Add(1)
 	o.mu.Unlock()
 	go func() {
@@ -86,6 +93,10 @@ func (o *outbox) addLocked(frame []byte) error {
 	}
 	o.writing = true
 	o.mu.Unlock()
+	if o.alone {
+		o.drain(0)
+		return nil
+	}
 	runtime.Gosched()
 	o.drain(rounds)
 	return nil

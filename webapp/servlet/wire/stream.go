@@ -36,13 +36,13 @@ type Stream struct {
 	asked  bool          // guarded by mu; the peer wants the body that this side sends
 	err    error         // guarded by mu
 	ready  chan struct{} // one token: queue or err has changed
-	grant  chan struct{} // one token: credit or err has changed
+	grant  chan struct{} // one token: credit or err has changed; made under mu by the first who waits
 }
 
 func newStream(c *Conn) *Stream {
 	return &Stream{
 		c: c, credit: c.cfg.Window, room: c.cfg.Window,
-		ready: make(chan struct{}, 1), grant: make(chan struct{}, 1),
+		ready: make(chan struct{}, 1),
 	}
 }
 
@@ -102,8 +102,12 @@ func (s *Stream) reserve(ctx context.Context, want int) (int, error) {
 			s.mu.Unlock()
 			return n, nil
 		}
+		if s.grant == nil {
+			s.grant = make(chan struct{}, 1)
+		}
+		grant := s.grant
 		s.mu.Unlock()
-		if err := s.c.Wait(ctx, s.grant); err != nil {
+		if err := s.c.Wait(ctx, grant); err != nil {
 			return 0, err
 		}
 	}
