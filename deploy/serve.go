@@ -32,6 +32,8 @@ func (h *Host) publishLocked() {
 func (h *Host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path, err := cleanPath(r)
 	if err != nil {
+		// Whoever sends such a target may have framed the rest as badly.
+		w.Header().Set("Connection", "close")
 		h.opts.ErrorReport(w, r, http.StatusBadRequest, err.Error(), nil)
 		return
 	}

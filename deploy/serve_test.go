@@ -61,6 +61,11 @@ func TestRoutes(t *testing.T) {
 	}
 	for _, url := range []string{"/foo/../../x", "/foo%00", "/foo%2fbar"} {
 		h.wantCode(url, http.StatusBadRequest)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, url, nil))
+		if w.Header().Get("Connection") != "close" {
+			t.Errorf("%s: the connection is kept", url)
+		}
 	}
 	if n := len(h.Apps()); n != 3 {
 		t.Errorf("%d applications: %+v", n, h.Apps())

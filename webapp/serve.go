@@ -22,6 +22,8 @@ type Observer interface{ ObserveRequest(*http.Request) }
 func (c *Context) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p, err := urlpath.FromRequest(r)
 	if err != nil {
+		// Whoever sends such a target may have framed the rest as badly.
+		w.Header().Set("Connection", "close")
 		c.reportBare(w, r, http.StatusBadRequest, "bad request target: "+err.Error())
 		return
 	}

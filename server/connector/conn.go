@@ -13,12 +13,14 @@ type listener struct {
 	net.Listener
 	slots   chan struct{} // nil for no limit
 	timeout time.Duration // for what is written; 0 for none
-	done    chan struct{}
-	once    sync.Once
-	sweeper sync.WaitGroup
-	over    chan struct{}
-	opened  time.Time    // what the times of its connections count from
-	clock   atomic.Int64 // the sweeper's time, in ns since opened
+	// headLimit makes the connections plainConns with this limit, if not 0.
+	headLimit int64
+	done      chan struct{}
+	once      sync.Once
+	sweeper   sync.WaitGroup
+	over      chan struct{}
+	opened    time.Time    // what the times of its connections count from
+	clock     atomic.Int64 // the sweeper's time, in ns since opened
 
 	mu    sync.Mutex
 	conns map[*conn]struct{} // guarded by mu
@@ -92,6 +94,9 @@ func (l *listener) Accept() (net.Conn, error) {
 	l.mu.Lock()
 	l.conns[c] = struct{}{}
 	l.mu.Unlock()
+	if l.headLimit > 0 {
+		return &plainConn{conn: c, limit: l.headLimit}, nil
+	}
 	return c, nil
 }
 

@@ -96,7 +96,11 @@ func (c *Connector) Listen() error {
 	if err != nil {
 		return fmt.Errorf("connector %s: %w", c.Name(), err)
 	}
-	c.listener = newListener(l, c.opt.Limits.MaxConnections, c.opt.Limits.WriteTimeout.D())
+	own := newListener(l, c.opt.Limits.MaxConnections, c.opt.Limits.WriteTimeout.D())
+	if c.tls == nil {
+		own.headLimit = int64(c.http.MaxHeaderBytes) + headerSlop
+	}
+	c.listener = own
 	if c.tls == nil || !c.opt.Config.TLS.HTTP3 {
 		return nil
 	}

@@ -356,6 +356,8 @@ func TestRefusals(t *testing.T) {
 		"GET http://h HTTP/1.1\r\nHost: h\r\n\r\n":                                            "200",
 		"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX T: 1\r\n\r\n": "400",
 		"GET / HTTP/1.0\r\n\r\n":                                                              "200",
+		"POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue, x\r\nContent-Length: 1\r\n\r\na": "417",
+		"POST / HTTP/1.1\r\nHost: h\r\nExpect: \r\nContent-Length: 1\r\n\r\na":                "200",
 	} {
 		if got := raw(t, c, send); !strings.HasPrefix(got, want) {
 			t.Errorf("%.40q: %s, want %s", send, got, want)

@@ -63,19 +63,19 @@ func Guard(limits config.Limits, report valves.Reporter) func(http.Handler) http
 // methods are what an Allow header lists where no application is asked.
 const methods = "GET, HEAD, POST, PUT, DELETE, OPTIONS"
 
-// mend puts right two things that net/http leaves to its caller: an absolute target
-// without a path means "/" (RFC 9112 §3.2.2), and HTTP/1.0's "keep-alive, close"
-// means close.
+// mend puts right what net/http leaves to its caller: an absolute target without a
+// path means "/" (RFC 9112 §3.2.2), HTTP/1.0's "keep-alive, close" means close, and
+// an answer after which the connection is closed says so to HTTP/1.0 clients too
+// (RFC 9112 §9.6).
 func mend(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "" {
 		r.URL.Path = "/"
 	}
-	if r.ProtoMajor == 1 && r.ProtoMinor == 0 {
-		for _, v := range r.Header["Connection"] {
-			if strings.Contains(strings.ToLower(v), "close") {
-				w.Header().Set("Connection", "close")
-			}
-		}
+	if r.ProtoMajor != 1 || r.ProtoMinor != 0 {
+		return
+	}
+	if options := strings.ToLower(strings.Join(r.Header["Connection"], ",")); !strings.Contains(options, "keep-alive") || strings.Contains(options, "close") {
+		w.Header().Set("Connection", "close")
 	}
 }
 
@@ -85,6 +85,29 @@ func rooted(r *http.Request) *http.Request {
 	u, copied := *r.URL, *r
 	u.Path, copied.URL = "/", &u
 	return &copied
+}
+
+// unfold takes off the blank that net/http leaves at the end of a value whose folded
+// lines are empty: it is no part of the value (RFC 9110 §5.5).
+func unfold(values []string) {
+	for i, v := range values {
+		if v != "" && v[len(v)-1] == ' ' {
+			values[i] = strings.TrimRight(v, " ")
+		}
+	}
+}
+
+// unmet reports an expectation other than 100-continue (RFC 9110 §10.1.1). Where
+// that is all that is expected, net/http says so itself.
+func unmet(r *http.Request) bool {
+	for _, v := range r.Header["Expect"] {
+		for e := range strings.SplitSeq(v, ",") {
+			if e = strings.TrimSpace(e); e != "" && !strings.EqualFold(e, "100-continue") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 type guard struct {
@@ -104,10 +127,14 @@ func (g *guard) refuse(r *http.Request) (int, string) {
 		n := 1 // Host, which net/http keeps elsewhere
 		for _, v := range r.Header {
 			n += len(v)
+			unfold(v)
 		}
 		if n > g.limits.MaxHeaderCount {
 			return http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("more than %d header lines", g.limits.MaxHeaderCount)
 		}
+	}
+	if unmet(r) {
+		return http.StatusExpectationFailed, "only 100-continue can be expected"
 	}
 	switch r.Method {
 	case http.MethodConnect:
@@ -161,6 +188,7 @@ type body struct {
 	left     int64
 	maxPairs int // parameters that may come, 0 for no limit
 	pairs    int
+	begun    bool // a Read has been asked for
 	ended    bool
 }
 
@@ -177,6 +205,7 @@ func (b *body) Read(p []byte) (int, error) {
 	if b.limit > 0 && b.left < 0 {
 		return 0, &http.MaxBytesError{Limit: b.limit}
 	}
+	b.begun = true
 	b.extend()
 	if b.limit > 0 && int64(len(p)) > b.left+1 {
 		p = p[:b.left+1]
@@ -261,9 +290,19 @@ func (b *body) clear() {
 	}
 }
 
-// finish bounds the time that net/http takes to read what the handler has left.
+// unasked is how long a client may go on sending a body after an answer that came
+// in the place of 100 Continue.
+const unasked = 200 * time.Millisecond
+
+// finish bounds the time that net/http takes to read what the handler has left. A
+// client that waits for 100 Continue and is answered otherwise will send nothing.
 func (b *body) finish() {
-	if !b.ended && b.timeout > 0 {
-		_ = b.rc.SetReadDeadline(time.Now().Add(b.timeout)) // see extend
+	if b.ended || b.timeout <= 0 {
+		return
 	}
+	wait := b.timeout
+	if !b.begun && b.r.Header["Expect"] != nil {
+		wait = min(wait, unasked)
+	}
+	_ = b.rc.SetReadDeadline(time.Now().Add(wait)) // see extend
 }

@@ -67,6 +67,7 @@ var variables = []string{
 	"profile",     // connector settings of the recorded server, "default" if stock
 	"credentials", // user of BASIC credentials sent, "" if none
 	"want.status", "got.status", "want.body", "got.body", "want.location", "got.location",
+	"want.closed", "got.closed", // http: whether the server ended the connection: true, false
 	"got.log",             // all that the application logged in this request
 	"app.want", "app.got", // whether the application that the request is for started: ok, failed
 }

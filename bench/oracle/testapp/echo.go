@@ -1,6 +1,7 @@
 package testapp
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -125,7 +126,7 @@ func (e *echo) readBody(w http.ResponseWriter, o *object, r *http.Request) bool 
 	o.put("meth", r.Method)
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		e.log.add("bodyerr %s", className(err))
+		e.log.add("bodyerr %s", bodyError(err))
 		_ = servlet.SendError(w, r, http.StatusBadRequest, err.Error()) // if it is too late, so be it
 		return false
 	}
@@ -148,10 +149,19 @@ func (e *echo) readBody(w http.ResponseWriter, o *object, r *http.Request) bool 
 	return true
 }
 
+// bodyError is the recorded server's name for an error of a request's body: the
+// client's mistake, or the end of its connection.
+func bodyError(err error) string {
+	if s, ok := errors.AsType[*servlet.StatusError](err); ok && s.Code == http.StatusBadRequest {
+		return "org.apache.coyote.BadRequestException"
+	}
+	return "org.apache.catalina.connector.ClientAbortException"
+}
+
 // headers gives back the fields that net/http takes out of the header.
 func headers(r *http.Request) object {
 	h := r.Header.Clone()
-	if r.Host != "" {
+	if r.Host != "" || r.ProtoAtLeast(1, 1) { // which must have one; it may be empty
 		h.Set("Host", r.Host)
 	}
 	if len(r.TransferEncoding) > 0 {
@@ -174,6 +184,9 @@ func headers(r *http.Request) object {
 
 func hostPort(r *http.Request) (string, int) {
 	host := r.Host
+	if host == "" && r.ProtoAtLeast(1, 1) {
+		return "", 80
+	}
 	if host == "" {
 		return "localhost", 80
 	}
