@@ -180,14 +180,14 @@ func (s *Server) Stop(ctx context.Context) error {
 
 func (s *Server) stop(ctx context.Context) error {
 	s.stopping.Store(true)
-	errs := make([]error, len(s.connectors))
+	ended := make([]error, len(s.connectors))
 	var wg sync.WaitGroup
 	for i, c := range s.connectors {
 		wg.Go(func() {
 			if err := c.Shutdown(ctx); errors.Is(err, context.DeadlineExceeded) {
 				s.log.Warn("requests were cut off at the end of drain-timeout", "connector", c.Name())
 			} else if !errors.Is(err, context.Canceled) {
-				errs[i] = err
+				ended[i] = err
 			}
 		})
 	}
@@ -205,6 +205,7 @@ func (s *Server) stop(ctx context.Context) error {
 		})
 	}
 	wg.Wait()
+	errs := []error{errors.Join(ended...)}
 	if s.control != nil {
 		errs = append(errs, s.control.Close())
 	}

@@ -26,7 +26,7 @@ func (fakeApp) RequestAttribute(name string) string { return "attr-" + name }
 func (fakeApp) SessionAttribute(name string) string { return "sess-" + name }
 
 func entry() *Entry {
-	r := httptest.NewRequest("GET", "/a/b?x=1&y=%22", nil)
+	r := httptest.NewRequest(http.MethodGet, "/a/b?x=1&y=%22", nil)
 	r.RequestURI = "/a/b?x=1&y=%22"
 	r.Host = "example.org:8080"
 	r.RemoteAddr = "203.0.113.7:1234"
@@ -77,7 +77,7 @@ func TestCodes(t *testing.T) {
 }
 
 func TestNothingKnown(t *testing.T) {
-	r := httptest.NewRequest("GET", "/", nil)
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.Close = true
 	ctx, cancel := context.WithCancel(context.Background())
 	e := &Entry{Request: r.WithContext(ctx), Status: 304}

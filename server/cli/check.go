@@ -238,7 +238,7 @@ func bundles(dir string) []string {
 // bundle checks the descriptors of a bundle, in a folder or a zip.
 func (k *checker) bundle(p string) {
 	k.checked++
-	var fsys fs.FS = os.DirFS(p)
+	fsys := os.DirFS(p)
 	if info, err := os.Stat(p); err == nil && !info.IsDir() {
 		a, err := archive.Open(p, archive.Limits{})
 		if err != nil {

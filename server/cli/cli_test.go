@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -94,7 +95,7 @@ func await() {
 			return
 		}
 		if time.Now().After(end) {
-			fail(fmt.Errorf("not ready: %v %+v", err, apps))
+			fail(fmt.Errorf("not ready: %w %+v", err, apps))
 		}
 		time.Sleep(10 * time.Millisecond) // between two looks
 	}
@@ -117,7 +118,7 @@ func get() {
 		fail(err)
 	}
 	body, err := io.ReadAll(res.Body)
-	if err != nil {
+	if err := errors.Join(err, res.Body.Close()); err != nil {
 		fail(err)
 	}
 	fmt.Println(res.StatusCode, strings.TrimSpace(string(body)))
@@ -140,9 +141,7 @@ func TestShippedDefaults(t *testing.T) {
 				out = append(out, p.URL)
 			}
 		}
-		for _, f := range w.WelcomeFiles {
-			out = append(out, f)
-		}
+		out = append(out, w.WelcomeFiles...)
 		return append(out, w.RequestEncoding, w.ResponseEncoding, w.SessionConfig.Timeout.String())
 	}
 	if g, w := names(got), names(want); !reflect.DeepEqual(g, w) {

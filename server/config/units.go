@@ -135,7 +135,7 @@ func (n *Network) UnmarshalText(text []byte) error {
 func (ns Networks) Contain(a netip.Addr) bool {
 	a = a.Unmap().WithZone("")
 	for _, n := range ns {
-		if n.Prefix.Contains(a) {
+		if n.Contains(a) {
 			return true
 		}
 	}

@@ -159,7 +159,7 @@ func (l *loader) hosts(list []Host) {
 
 func (l *loader) valves(at string, v *Valves) {
 	header := func(path, name string, optional bool) {
-		if !(optional && name == "") && !token.MatchString(name) {
+		if (!optional || name != "") && !token.MatchString(name) {
 			l.bad(at+path, "%q is not the name of a header", name)
 		}
 	}

@@ -85,7 +85,9 @@ func TestDeadlineMoves(t *testing.T) {
 		default:
 		}
 		_ = c.SetReadDeadline(time.Unix(1, 0))
-		<-woken
+		if err := <-woken; err == nil {
+			t.Error("a deadline in the past: no error")
+		}
 	})
 }
 

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -79,7 +78,7 @@ func New(o Options) (*Connector, error) {
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
 			return conninfo.With(ctx, o.Config.Name, conn.LocalAddr(), conn.RemoteAddr())
 		},
-		ErrorLog: log.New(errorLog{o.Logger}, "", 0),
+		ErrorLog: slog.NewLogLogger(errorLog{o.Logger.Handler()}, slog.LevelWarn),
 	}
 	if c.tls != nil {
 		c.http.TLSConfig = c.tls.config()
@@ -250,14 +249,17 @@ func secured(next http.Handler) http.Handler {
 
 // errorLog passes what net/http has to say on to the log. Handshakes and requests
 // that clients break off are no news.
-type errorLog struct{ logger *slog.Logger }
+type errorLog struct{ slog.Handler }
 
-func (l errorLog) Write(p []byte) (int, error) {
-	msg := strings.TrimSpace(string(p))
-	level := slog.LevelWarn
-	if strings.Contains(msg, "TLS handshake error") || strings.Contains(msg, "superfluous") || strings.Contains(msg, "URL query contains semicolon") {
-		level = slog.LevelDebug
+// Handle implements slog.Handler.
+func (l errorLog) Handle(ctx context.Context, r slog.Record) error {
+	for _, noise := range []string{"TLS handshake error", "superfluous", "URL query contains semicolon"} {
+		if strings.Contains(r.Message, noise) {
+			r.Level = slog.LevelDebug
+		}
 	}
-	l.logger.Log(context.Background(), level, "http", "message", msg)
-	return len(p), nil
+	if !l.Enabled(ctx, r.Level) {
+		return nil
+	}
+	return l.Handler.Handle(ctx, r)
 }

@@ -140,7 +140,7 @@ func TestProtocols(t *testing.T) {
 	}
 	t.Run("h3", func(t *testing.T) {
 		tr := &http3.Transport{TLSClientConfig: insecure()}
-		defer tr.Close()
+		defer func() { _ = tr.Close() }()
 		status, body, _ := fetch(t, &http.Client{Transport: tr}, "POST", secure.URL()+"/", "hello")
 		if status != 200 || body != "HTTP/3.0 hello tls=true test true" {
 			t.Errorf("%d %q", status, body)
@@ -244,7 +244,7 @@ func TestReloadCertificates(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
+		defer func() { _ = conn.Close() }()
 		return conn.ConnectionState().PeerCertificates[0]
 	}
 	if !served().Equal(first) {
@@ -292,7 +292,7 @@ func TestLimits(t *testing.T) {
 		{"headers", "", nil, many, 431},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			req, err := http.NewRequestWithContext(t.Context(), "POST", c.URL()+"/"+tt.query, tt.body)
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, c.URL()+"/"+tt.query, tt.body)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -451,7 +451,7 @@ func TestSlowBodyThatGoesOnIsServed(t *testing.T) {
 		}
 		_ = pw.Close()
 	}()
-	req, err := http.NewRequestWithContext(t.Context(), "POST", c.URL()+"/", pr)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, c.URL()+"/", pr)
 	if err != nil {
 		t.Fatal(err)
 	}

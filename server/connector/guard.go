@@ -211,7 +211,7 @@ func (b *body) Read(p []byte) (int, error) {
 		p = p[:b.left+1]
 	}
 	n, err := b.ReadCloser.Read(p)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		b.ended = true
 		b.clear()
 		err = b.trailers()
@@ -253,7 +253,7 @@ func validToken(s string) bool {
 // blame says which status an error of a body stands for, if the client made it and
 // may still be there to read the answer.
 func (b *body) blame(err error) error {
-	if err == nil || err == io.EOF {
+	if err == nil || errors.Is(err, io.EOF) {
 		return err
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {

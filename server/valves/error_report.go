@@ -3,6 +3,7 @@ package valves
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"html/template"
 	"net/http"
@@ -178,7 +179,7 @@ func recoverer(env Env) func(http.Handler) http.Handler {
 				if p == nil {
 					return
 				}
-				if p == http.ErrAbortHandler {
+				if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 					panic(p)
 				}
 				env.Logger.Error("panic while serving a request", "method", r.Method, "uri", r.RequestURI, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))

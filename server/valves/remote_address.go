@@ -18,7 +18,7 @@ func remoteAddress(c *config.RemoteAddress, env Env) func(http.Handler) http.Han
 				from = conn.Peer
 			}
 			addr, ok := parseAddr(from)
-			if ok && c.Deny.Contain(addr) || len(c.Allow) > 0 && !(ok && c.Allow.Contain(addr)) {
+			if ok && c.Deny.Contain(addr) || len(c.Allow) > 0 && (!ok || !c.Allow.Contain(addr)) {
 				env.Report(w, r, c.Status, "", nil)
 				return
 			}

@@ -121,11 +121,11 @@ func (s *Set) custom(tables map[string]map[string]any, env Env) error {
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		make := env.Custom[name]
-		if make == nil {
+		maker := env.Custom[name]
+		if maker == nil {
 			return fmt.Errorf("valves.custom.%s: no valve of this name is linked into this server", name)
 		}
-		valve, err := make(tables[name], env)
+		valve, err := maker(tables[name], env)
 		if err != nil {
 			return fmt.Errorf("valves.custom.%s: %w", name, err)
 		}

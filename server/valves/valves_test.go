@@ -80,7 +80,7 @@ func pipeline(t *testing.T, c *config.Valves, e Env, h http.HandlerFunc) (http.H
 }
 
 func get(h http.Handler, path string, headers ...string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest("GET", path, nil)
+	r := httptest.NewRequest(http.MethodGet, path, nil)
 	r.RemoteAddr = "203.0.113.7:1234"
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Add(headers[i], headers[i+1])
@@ -193,7 +193,7 @@ func TestRemoteIP(t *testing.T) {
 		{name: "unix socket", peer: "@", header: []string{"X-Forwarded-For", "1.2.3.4"}, addr: "1.2.3.4:0"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := httptest.NewRequest("GET", "/", nil)
+			r := httptest.NewRequest(http.MethodGet, "/", nil)
 			r.RemoteAddr = tt.peer
 			for i := 0; i < len(tt.header); i += 2 {
 				r.Header.Add(tt.header[i], tt.header[i+1])
@@ -253,7 +253,7 @@ func TestHealth(t *testing.T) {
 	var failed []string
 	stopping := false
 	e.Failed, e.Stopping = func() []string { return failed }, func() bool { return stopping }
-	h, _ := pipeline(t, &config.Valves{Health: &config.Health{Enabled: true, Path: "/health", CheckApps: true}}, e, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(418) })
+	h, _ := pipeline(t, &config.Valves{Health: &config.Health{Enabled: true, Path: "/health", CheckApps: true}}, e, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
 	if w := get(h, "/health"); w.Code != 200 || w.Body.String() != "{\n  \"status\": \"UP\",\n  \"checks\": []\n}\n" {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
@@ -273,7 +273,7 @@ func TestErrorReport(t *testing.T) {
 	c.ErrorReport.SetDefaults()
 	h, s := pipeline(t, &c, e, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/late" {
-			w.WriteHeader(200)
+			w.WriteHeader(http.StatusOK)
 		}
 		w.Header().Set("Content-Encoding", "br")
 		panic("oops <b>")
@@ -290,14 +290,14 @@ func TestErrorReport(t *testing.T) {
 	}
 	func() {
 		defer func() {
-			if p := recover(); p != http.ErrAbortHandler {
-				t.Errorf("a panic after the header became %v", p)
+			if err, _ := recover().(error); !errors.Is(err, http.ErrAbortHandler) {
+				t.Errorf("a panic after the header became %v", err)
 			}
 		}()
 		get(h, "/late")
 	}()
 	rec := httptest.NewRecorder()
-	r := httptest.NewRequest("GET", "/x", nil)
+	r := httptest.NewRequest(http.MethodGet, "/x", nil)
 	r.Header.Set("Accept", "application/json")
 	s.Report()(rec, r, 404, "no <such> thing", nil)
 	var got map[string]any
@@ -319,7 +319,7 @@ func TestStuckRequests(t *testing.T) {
 	h, _ := pipeline(t, &c, e, func(http.ResponseWriter, *http.Request) { waitHere(release) })
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		r := httptest.NewRequest("GET", "/stuck", nil)
+		r := httptest.NewRequest(http.MethodGet, "/stuck", nil)
 		h.ServeHTTP(httptest.NewRecorder(), r.WithContext(conninfo.With(r.Context(), "http", nil, &net.TCPAddr{Port: 1})))
 	})
 	log.await(t, "a request is stuck")
@@ -427,7 +427,7 @@ func FuzzRemoteIP(f *testing.F) {
 	c.HostHeader = "X-Forwarded-Host"
 	f.Fuzz(func(t *testing.T, xff, proto, host string) {
 		for _, peer := range []string{"10.0.0.1:5", "8.8.8.8:5"} {
-			r := httptest.NewRequest("GET", "/", nil)
+			r := httptest.NewRequest(http.MethodGet, "/", nil)
 			r.RemoteAddr = peer
 			r.Header = http.Header{"X-Forwarded-For": {xff}, "X-Forwarded-Proto": {proto}, "X-Forwarded-Host": {host}}
 			(&remoteIPValve{c: c}).apply(r)
