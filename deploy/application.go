@@ -32,11 +32,11 @@ type Application interface {
 type SessionFate int
 
 const (
-	// KeepSessions: a later generation has taken them over.
+	// KeepSessions is for when a later generation has taken them over.
 	KeepSessions SessionFate = iota
-	// SaveSessions: the server stops; they are loaded when it starts again.
+	// SaveSessions is for when the server stops: they are loaded when it starts again.
 	SaveSessions
-	// DropSessions: the application is undeployed; they end, and their
+	// DropSessions is for when the application is undeployed: they end, and their
 	// listeners hear of it.
 	DropSessions
 )

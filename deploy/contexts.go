@@ -193,7 +193,7 @@ func (c *Contexts) load(l Launch) (*descriptor.WebApp, error) {
 	}
 	if root := model.JBoss.ContextRoot; root != "" && MakeName(root, "").Path != l.Name.Path {
 		l.Logger.Warn("context-root has no effect: the bundle's name says where it is deployed",
-			"at", model.JBoss.ContextRootPos.String(), "context-root", root, "name", l.Name.Display())
+			"at", model.JBoss.ContextRootPos.String(), "context_root", root, "name", l.Name.Display())
 	}
 	return model, diags.Err()
 }

@@ -27,7 +27,7 @@ func counterApp() servlet.App {
 				servlet.Fail(w, r, err)
 				return
 			}
-			servlet.Set(s, "n", n+1)
+			_ = servlet.Set(s, "n", n+1)
 			_, _ = fmt.Fprintf(w, "%s %d", servlet.ContextOf(r).InitParam("label"), n+1)
 		}),
 		"label": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

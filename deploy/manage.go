@@ -165,7 +165,7 @@ func (h *Host) bringIn(ctx context.Context, a *app, bundle, target string, isDir
 	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(place)
+	defer func() { _ = os.RemoveAll(place) }() // of no use any more; a scan removes what stays
 	fresh := filepath.Join(place, filepath.Base(target))
 	if err := copyTree(ctx, bundle, fresh); err != nil {
 		return "", err

@@ -64,7 +64,7 @@ var resourcesKeys = map[string]func(*reader, *ContextFile, value){
 var cookieProcessorKeys = map[string]func(*reader, *ContextFile, value){
 	"sameSiteCookies": func(r *reader, c *ContextFile, v value) {
 		v.text = strings.ToLower(v.text)
-		c.CookieProcessor.SameSite = string(enum(r, v, "none", "lax", "strict", "unset"))
+		c.CookieProcessor.SameSite = enum(r, v, "none", "lax", "strict", "unset")
 	},
 	"partitioned": func(r *reader, c *ContextFile, v value) { c.CookieProcessor.Partitioned = r.boolean(v) },
 	"className":   func(*reader, *ContextFile, value) {},

@@ -56,8 +56,6 @@ type ContextFile struct {
 	Environments []ContextEnvironment
 	Valves       []ContextValve
 	Pos          Pos // zero: there is no context file
-
-	declared declared
 }
 
 // CookieProcessor is the CookieProcessor element.

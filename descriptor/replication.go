@@ -52,7 +52,7 @@ var replicationKeys = map[string]func(*reader, *Replication, value){
 
 // nonSerializable is the one key that only TOML has.
 func nonSerializable(r *reader, c *Replication, v value) {
-	c.NonSerializable = string(enum(r, v, "error", "local"))
+	c.NonSerializable = enum(r, v, "error", "local")
 }
 
 // passivationKeys are the elements of passivation-config.

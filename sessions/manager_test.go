@@ -136,8 +136,8 @@ func TestIDs(t *testing.T) {
 			t.Errorf("Contains(%q) is false", same)
 		}
 	}
-	real := string(id.Real())
-	for _, bad := range []string{"", ".", "x", real[:31], real + "A", real + "\n", real[:31] + "=", real[:31] + "+", real + ".a b", real + "." + strings.Repeat("x", 200), strings.Repeat("A", 1<<16), real[:16] + "\n" + real[16:31]} {
+	valid := string(id.Real())
+	for _, bad := range []string{"", ".", "x", valid[:31], valid + "A", valid + "\n", valid[:31] + "=", valid[:31] + "+", valid + ".a b", valid + "." + strings.Repeat("x", 200), strings.Repeat("A", 1<<16), valid[:16] + "\n" + valid[16:31]} {
 		gone(t, m, ID(bad))
 		if m.Contains(ID(bad)) || ID(bad).Valid() {
 			t.Errorf("%.50q passes for an id", bad)

@@ -29,9 +29,9 @@ type Stats struct {
 
 // counts are the manager's own numbers.
 type counts struct {
-	active, maxActive, passive              atomic.Int64
-	created, expired, ended, rejected       atomic.Int64
-	passivated, activated, unpacked, failed atomic.Int64
+	active, maxActive, passive        atomic.Int64
+	created, expired, ended, rejected atomic.Int64
+	passivated, activated, unpacked   atomic.Int64
 
 	mu       sync.Mutex
 	alive    time.Duration // guarded by mu; all lives together

@@ -90,7 +90,7 @@ func newErrorPages(list []descriptor.ErrorPage, log *slog.Logger) errorPages {
 	}
 	for name := range p.types {
 		if (strings.HasPrefix(name, "java.") || strings.HasPrefix(name, "javax.")) && !knownKind(name) {
-			log.Warn("error-page for a Java exception class that no Go error corresponds to; name the Go type, or let the error implement servlet.Typed", "exception-type", name)
+			log.Warn("error-page for a Java exception class that no Go error corresponds to; name the Go type, or let the error implement servlet.Typed", "exception_type", name)
 		}
 	}
 	return p
@@ -156,17 +156,17 @@ func servletException(t servlet.Typed) bool {
 // pageError is the error that an error page is told of, and the name of its
 // type: the error itself, but for a ServletException its cause; the type is that
 // of the first error that is not made by fmt.Errorf or errors.Join.
-func pageError(err error) (error, string) {
+func pageError(err error) (kind string, told error) {
 	chain := errorChain(err)
 	if t, ok := err.(servlet.Typed); ok && servletException(t) && len(chain) > 1 {
-		return chain[1], typeNames(chain[1])[0]
+		return typeNames(chain[1])[0], chain[1]
 	}
 	for _, e := range chain {
 		if n := typeNames(e)[0]; !strings.HasPrefix(n, "fmt.") && !strings.HasPrefix(n, "errors.") {
-			return err, n
+			return n, err
 		}
 	}
-	return err, typeNames(err)[0]
+	return typeNames(err)[0], err
 }
 
 // byCode is the page for a status, or that for all others.
@@ -270,7 +270,7 @@ func (x *exchange) answerError() {
 		kind = typeNames(cause)[0]
 		if u == nil {
 			if page, found = x.c.errors.byError(cause); found {
-				told, kind = pageError(cause)
+				kind, told = pageError(cause)
 			}
 		}
 	}

@@ -318,7 +318,7 @@ func TestErrorPages(t *testing.T) {
 				panic(&ownError{})
 			case "nil":
 				var m map[string]int
-				m["x"]++
+				m["x"]++ //nolint:staticcheck // the panic is wanted
 			case "large":
 				servlet.Fail(w, r, &http.MaxBytesError{Limit: 1})
 			case "teapot":

@@ -70,7 +70,7 @@ func (c *Context) startProgram(ctx context.Context) error {
 	p, err := c.opts.Runtime.Start(ctx, Launch{
 		Context: c.app, FS: c.opts.FS, Dir: c.opts.Dir, WorkDir: c.opts.WorkDir, Host: c.opts.Host,
 		Settings: RuntimeSettings{
-			Kind: string(rt.Kind), App: rt.App, Build: string(rt.Build), Memory: rt.Memory, MaxRequests: rt.MaxRequests,
+			Kind: string(rt.Kind), App: rt.App, Build: rt.Build, Memory: rt.Memory, MaxRequests: rt.MaxRequests,
 			RequestTimeout: rt.RequestTimeout, StartTimeout: rt.StartTimeout, Env: environ(rt.Env),
 		},
 		Distributable: c.d.Distributable, Development: c.opts.Development, Logger: c.log,

@@ -215,13 +215,6 @@ func (w *response) FlushError() error {
 // always are.
 func (w *response) EnableFullDuplex() error { return nil }
 
-// committed reports that the head has left.
-func (w *response) committed() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.sent || w.hijacked
-}
-
 // Committed implements ResponseState.
 func (w *response) Committed() bool {
 	w.mu.Lock()

@@ -127,7 +127,7 @@ func (l *loader) add(name string) error {
 	}
 	l.files[name] = mark
 	file := "/" + name
-	t, err := texttemplate.New(file).Funcs(texttemplate.FuncMap(functions)).Parse(strings.TrimPrefix(string(src), "\ufeff"))
+	t, err := texttemplate.New(file).Funcs(functions).Parse(strings.TrimPrefix(string(src), "\ufeff"))
 	if err != nil {
 		return newError(err)
 	}

@@ -19,7 +19,7 @@ func weakMatch(a, b etag) bool   { return a != "" && a.opaque() == b.opaque() }
 // parseETagList reads If-Match or If-None-Match (RFC 9110 §13.1.1): "*" alone
 // or a list of entity tags. Empty list elements are ignored (§5.6.1.2), an
 // empty list is not a list.
-func parseETagList(value string) (tags []etag, any, ok bool) {
+func parseETagList(value string) (tags []etag, all, ok bool) {
 	rest := strings.Trim(value, " \t")
 	if rest == "*" {
 		return nil, true, true
@@ -86,22 +86,22 @@ func header(r *http.Request, name string) (string, bool) {
 func precondition(r *http.Request, exists bool, tag etag, modified time.Time) int {
 	get := r.Method == http.MethodGet || r.Method == http.MethodHead
 	if v, has := header(r, "If-Match"); has {
-		tags, any, ok := parseETagList(v)
+		tags, all, ok := parseETagList(v)
 		switch {
 		case !ok:
 			return http.StatusBadRequest
-		case !exists || !any && !anyMatch(tags, tag, strongMatch):
+		case !exists || !all && !anyMatch(tags, tag, strongMatch):
 			return http.StatusPreconditionFailed
 		}
 	} else if t, ok := headerTime(r, "If-Unmodified-Since"); ok && exists && !modified.IsZero() && modified.After(t) {
 		return http.StatusPreconditionFailed
 	}
 	if v, has := header(r, "If-None-Match"); has {
-		tags, any, ok := parseETagList(v)
+		tags, all, ok := parseETagList(v)
 		switch {
 		case !ok:
 			return http.StatusBadRequest
-		case !exists || !any && !anyMatch(tags, tag, weakMatch):
+		case !exists || !all && !anyMatch(tags, tag, weakMatch):
 			return 0
 		case get:
 			return http.StatusNotModified

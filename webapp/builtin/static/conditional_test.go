@@ -87,16 +87,16 @@ func TestParseETagList(t *testing.T) {
 	for value, want := range map[string]string{
 		`"a"`: `"a"`, `W/"a"`: `W/"a"`, ` "a" , W/"b" `: `"a" W/"b"`, `,,"a",,"b",`: `"a" "b"`, `"a,b"`: `"a,b"`, `""`: `""`, "\"\xc3\xa9\"": "\"\xc3\xa9\"",
 	} {
-		tags, any, ok := parseETagList(value)
+		tags, all, ok := parseETagList(value)
 		var got []string
 		for _, e := range tags {
 			got = append(got, string(e))
 		}
-		if !ok || any || strings.Join(got, " ") != want {
-			t.Errorf("parseETagList(%q) = %q, %v, %v", value, got, any, ok)
+		if !ok || all || strings.Join(got, " ") != want {
+			t.Errorf("parseETagList(%q) = %q, %v, %v", value, got, all, ok)
 		}
 	}
-	if _, any, ok := parseETagList(" * "); !any || !ok {
+	if _, all, ok := parseETagList(" * "); !all || !ok {
 		t.Error("* is not taken for any")
 	}
 	for _, bad := range []string{"", ",", "a", `"a`, `w/"a"`, `"a" "b"`, `"a""b"`, `*, "a"`, `"a", *`, `W/`, `W/a`, `"a b"`, "'a'"} {
@@ -111,8 +111,8 @@ func FuzzParseETagList(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		tags, any, ok := parseETagList(s)
-		if !ok || any {
+		tags, all, ok := parseETagList(s)
+		if !ok || all {
 			return
 		}
 		// What has been read reads the same again.

@@ -263,7 +263,7 @@ func unpack(l webapp.Launch) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer root.Close() //nolint:errcheck // nothing is written through it afterwards
+	defer root.Close() // nothing is written through it afterwards
 	err = fs.WalkDir(l.FS, ".", func(name string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:

@@ -131,7 +131,7 @@ func (a *app) do(method, path, body string, cookie string) (int, string, string)
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	defer res.Body.Close() //nolint:errcheck // it was only read
+	defer res.Body.Close() // it was only read
 	b, err := io.ReadAll(res.Body)
 	if err != nil {
 		a.t.Fatal(err)

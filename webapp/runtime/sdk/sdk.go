@@ -117,7 +117,7 @@ func unpackFile(dir string, f *zip.File) error {
 	if err != nil {
 		return err
 	}
-	defer r.Close() //nolint:errcheck // it was only read
+	defer r.Close() // it was only read
 	b, err := io.ReadAll(r)
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.Name, err)

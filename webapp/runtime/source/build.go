@@ -247,7 +247,7 @@ func (b *Builder) hash(q Request) (string, error) {
 		if err != nil {
 			return err
 		}
-		defer f.Close() //nolint:errcheck // it was only read
+		defer f.Close() // it was only read
 		rel, err := filepath.Rel(q.Source, p)
 		if err != nil {
 			return err

@@ -129,7 +129,8 @@ func (h *heldValues) session(m *wire.Session, b servlet.SessionBackend) error {
 			continue
 		}
 		a := wire.Attr{Name: n, Version: wire.Version(v.Version)}
-		token, held := uint64(0), false
+		var token uint64
+		var held bool
 		if len(v.Bytes) <= wire.MaxInline {
 			token, held = h.look(id, n, v.Bytes)
 		} else {

@@ -123,7 +123,7 @@ const maxLine = 8 << 10
 
 // copyOutput puts what a worker prints into the log, line by line.
 func copyOutput(out io.ReadCloser, log *slog.Logger) {
-	defer out.Close() //nolint:errcheck // it was only read
+	defer out.Close() // it was only read
 	r := bufio.NewReaderSize(out, maxLine)
 	for {
 		line, err := r.ReadSlice('\n')

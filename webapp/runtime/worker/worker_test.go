@@ -244,9 +244,9 @@ func start(t *testing.T, opts worker.Options, rt descriptor.Runtime) *harness {
 		t.Fatal(err)
 	}
 	h := &harness{t: t, log: new(logBuffer)}
-	cap := &capture{Runtime: run}
+	captured := &capture{Runtime: run}
 	c, err := webapp.New(webapp.Options{
-		Path: "/app", FS: os.DirFS(dir), Dir: dir, Descriptor: d, Runtime: cap, WorkDir: t.TempDir(), TempDir: t.TempDir(),
+		Path: "/app", FS: os.DirFS(dir), Dir: dir, Descriptor: d, Runtime: captured, WorkDir: t.TempDir(), TempDir: t.TempDir(),
 		Logger: slog.New(slog.NewTextHandler(h.log, nil)),
 	})
 	if err != nil {
@@ -255,7 +255,7 @@ func start(t *testing.T, opts worker.Options, rt descriptor.Runtime) *harness {
 	if err := c.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	h.ctx, h.p = c, cap.p.(*worker.Program)
+	h.ctx, h.p = c, captured.p.(*worker.Program)
 	h.Server = httptest.NewServer(c)
 	h.jar, _ = cookiejar.New(nil)
 	h.Client().Jar = h.jar
