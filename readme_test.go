@@ -123,10 +123,6 @@ func (s *shell) until(line, want string) {
 func TestReadme(t *testing.T) {
 	commands := tutorial(t, "README.md")
 	dir := t.TempDir()
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(dir, "bin", "serval"), ".")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
 	l, err := net.Listen("tcp", "localhost:0")
 	if err != nil {
 		t.Fatal(err)
@@ -135,7 +131,7 @@ func TestReadme(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s := startShell(t, dir, append(os.Environ(), "PATH="+filepath.Join(dir, "bin")+":"+os.Getenv("PATH"), "GOFLAGS="))
+	s := startShell(t, dir, append(os.Environ(), "PATH="+filepath.Dir(program(t))+":"+os.Getenv("PATH"), "GOFLAGS="))
 	for _, c := range commands {
 		line := strings.ReplaceAll(c.text, "localhost:8080", address)
 		background, isBackground := strings.CutSuffix(line, "&")

@@ -203,6 +203,7 @@ func churn(d time.Duration) (c costs) {
 			cycles++
 		}
 	}
+	runtime.KeepAlive(sink)
 	close(stop)
 	c.stall = <-stalled
 	c.pause = worstPause(start, pauses())
