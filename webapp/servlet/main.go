@@ -41,6 +41,7 @@ func ServeWorker(rw io.ReadWriteCloser, app App) error {
 	}
 	err = w.conn.Run()
 	w.requests.Wait()
+	w.pool.close()
 	if errors.Is(err, io.EOF) {
 		return nil
 	}

@@ -23,7 +23,6 @@ type call struct {
 	msg    wire.Msg
 	scope  *scope
 	ctx    callContext
-	cancel context.CancelCauseFunc
 	pass   Pass
 	url    url.URL
 	method string
@@ -33,23 +32,6 @@ type call struct {
 	body   body
 	res    response
 	owned  *hijacked // keeps the stream after the handler has returned
-}
-
-// callContext is the context.Context under a request's Pass. It leads back to
-// the call.
-type callContext struct {
-	context.Context
-	c *call
-}
-
-type callKey struct{}
-
-// Value implements context.Context.
-func (x *callContext) Value(key any) any {
-	if key == (callKey{}) {
-		return x.c
-	}
-	return x.Context.Value(key)
 }
 
 // callOf is the call that a request is a pass of.
@@ -63,14 +45,19 @@ var errCanceled = fmt.Errorf("the client or the server has given the request up:
 // newCall is called by the goroutine that reads.
 func newCall(w *worker, s *wire.Stream, m wire.Msg) *call {
 	c := &call{w: w, s: s, msg: m}
-	s.Handle(func() {
-		c.cancel(errCanceled)
-	}, w.reply, func(err error) {
-		c.cancel(err)
-	})
-	c.ctx.Context, c.cancel = context.WithCancelCause(context.Background())
+	c.ctx.c = c
+	s.Handle(c)
 	return c
 }
+
+// Canceled implements wire.Handler.
+func (c *call) Canceled() { c.ctx.end(errCanceled) }
+
+// Replied implements wire.Handler.
+func (c *call) Replied(m wire.Msg) { c.w.reply(m) }
+
+// Failed implements wire.Handler.
+func (c *call) Failed(err error) { c.ctx.end(err) }
 
 // run serves the stream.
 func (c *call) run() {
@@ -129,9 +116,7 @@ func (c *call) handle(h http.Handler, r *http.Request) {
 }
 
 func (c *call) close() {
-	if c.ctx.Context.Err() == nil {
-		c.cancel(context.Canceled)
-	}
+	c.ctx.end(context.Canceled)
 	if c.owned != nil {
 		c.owned.wait()
 	}
@@ -178,7 +163,6 @@ func (c *call) request(m *wire.Invoke, outer *outerScope, ended bool) *http.Requ
 			r.Trailer[http.CanonicalHeaderKey(t)] = nil
 		}
 	}
-	c.ctx.c = c
 	c.enter(outer, m)
 	for _, a := range m.Attributes {
 		c.scope.x.SetAttribute(a.Name, decodeAttribute(a.Name, a.Value))
@@ -190,7 +174,7 @@ func (c *call) request(m *wire.Invoke, outer *outerScope, ended bool) *http.Requ
 	p.Mapping = Mapping{Match: MappingMatch(m.Paths.Match), Value: m.Paths.Value, Pattern: m.Paths.Pattern, Servlet: m.Paths.Servlet}
 	p.Context, p.Exchange = &c.ctx, &c.scope.x
 	if m.Deadline > 0 {
-		c.ctx.Context = deadlineContext{c.ctx.Context, time.Now().Add(m.Deadline)}
+		c.ctx.deadline = time.Now().Add(m.Deadline)
 	}
 	if outer != nil && outer.request != nil {
 		inherit(r, outer.request)
@@ -209,14 +193,6 @@ func inherit(r, outer *http.Request) {
 		}
 	}
 }
-
-// deadlineContext tells of the deadline, which the server keeps.
-type deadlineContext struct {
-	context.Context
-	at time.Time
-}
-
-func (d deadlineContext) Deadline() (time.Time, bool) { return d.at, true }
 
 // nestedContext is that of a nested pass: cancelled with its own stream, with
 // the values that the outer pass's filters have put in theirs.

@@ -25,6 +25,7 @@ func Main(app App) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
 	}
+	paceGC()
 	if err := ServeWorker(rw, app); err != nil {
 		fmt.Fprintln(os.Stderr, "serval worker:", err)
 		os.Exit(1)

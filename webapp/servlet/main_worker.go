@@ -32,16 +32,11 @@ type worker struct {
 
 	mu       sync.Mutex     // initialisations are one at a time
 	requests sync.WaitGroup // streams that are being served
-	work     chan *call     // taken by goroutines that wait for more
-	idle     atomic.Int32   // goroutines that wait
+	pool     pool
 }
 
-// maxIdle is how many goroutines wait for requests. One that has served some has
-// a stack that need not grow again.
-const maxIdle = 64
-
 func newWorker(app App) *worker {
-	w := &worker{app: app, work: make(chan *call)}
+	w := &worker{app: app}
 	w.held.init()
 	w.locals.init()
 	w.segments.Store(new([]http.Handler))
@@ -104,29 +99,7 @@ func (w *worker) accept(s *wire.Stream, m wire.Msg) {
 		c.run()
 		return
 	}
-	select {
-	case w.work <- c:
-	default:
-		go w.serve(c)
-	}
-}
-
-// serve serves a stream, and then others.
-func (w *worker) serve(c *call) {
-	for {
-		c.run()
-		if w.idle.Add(1) > maxIdle {
-			w.idle.Add(-1)
-			return
-		}
-		select {
-		case c = <-w.work:
-			w.idle.Add(-1)
-		case <-w.conn.Done():
-			w.idle.Add(-1)
-			return
-		}
-	}
+	w.pool.add(c)
 }
 
 // segment is the handler that InitSegment has made, nil if there is none.

@@ -35,7 +35,7 @@ func acceptDispatch(pr *process, s *wire.Stream, m wire.Msg) {
 		return
 	}
 	ctx, cancel := context.WithCancel(ex.ctx())
-	s.Handle(cancel, nil, nil)
+	s.Handle(dispatchHandler{cancel})
 	go func() {
 		defer ex.dispatches.Done()
 		defer cancel()
@@ -46,6 +46,18 @@ func acceptDispatch(pr *process, s *wire.Stream, m wire.Msg) {
 		endDispatch(s, err)
 	}()
 }
+
+// dispatchHandler ends a dispatch that the application gives up.
+type dispatchHandler struct{ cancel context.CancelFunc }
+
+// Canceled implements wire.Handler.
+func (h dispatchHandler) Canceled() { h.cancel() }
+
+// Replied implements wire.Handler. The server asks nothing of a worker.
+func (h dispatchHandler) Replied(m wire.Msg) { m.Free() }
+
+// Failed implements wire.Handler. The dispatch is told by what it reads.
+func (h dispatchHandler) Failed(error) {}
 
 // passGate orders what comes after it behind the frames handled so far.
 func (ex *exchange) passGate() {

@@ -50,9 +50,7 @@ func passedOn(kv string) bool {
 }
 
 func environment(o Options, extra []string, memory int64) []string {
-	// Requests leave little behind, so a small heap would be collected all
-	// the time; the application can set what it wants.
-	env := []string{"GOGC=400"}
+	var env []string
 	for _, kv := range os.Environ() {
 		if passedOn(kv) {
 			env = append(env, kv)

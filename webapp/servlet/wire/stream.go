@@ -21,10 +21,7 @@ type Stream struct {
 	theirs bool // opened by the peer
 	owner  any  // see Conn.Owner
 
-	// Set by Handle, called by the goroutine that reads.
-	onCancel func()
-	onReply  func(Msg)
-	onFail   func(error)
+	handler Handler // see Handle
 
 	mu     sync.Mutex
 	queue  []Msg         // guarded by mu
@@ -52,13 +49,23 @@ func (s *Stream) ID() uint32 { return s.id }
 // Conn is the connection that the stream is a part of.
 func (s *Stream) Conn() *Conn { return s.c }
 
-// Handle sets what is called, by the goroutine that reads, for Cancel, for
-// Reply and when the connection ends. Nil functions leave the frames in the
+// Handler is told of some things that happen to a stream, by the goroutine that
+// reads, so its methods must not block.
+type Handler interface {
+	// Canceled is called for a Cancel.
+	Canceled()
+	// Replied is called for a Reply, which it frees.
+	Replied(Msg)
+	// Failed is called when the connection ends while the stream is open.
+	Failed(error)
+}
+
+// Handle sets the stream's handler. Without one, Cancel and Reply go into the
 // queue. It is called in Accept, before anything else can arrive.
-func (s *Stream) Handle(cancel func(), reply func(Msg), fail func(error)) {
+func (s *Stream) Handle(h Handler) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.onCancel, s.onReply, s.onFail = cancel, reply, fail
+	s.handler = h
 }
 
 // Send sends a frame other than Data.
@@ -241,14 +248,14 @@ func (s *Stream) receive(m Msg) error {
 	case TypeWindow:
 		return s.receiveWindow(m)
 	case TypeCancel:
-		if s.onCancel != nil {
+		if s.handler != nil {
 			m.Free()
-			s.onCancel()
+			s.handler.Canceled()
 			return nil
 		}
 	case TypeReply:
-		if s.onReply != nil {
-			s.onReply(m)
+		if s.handler != nil {
+			s.handler.Replied(m)
 			return nil
 		}
 	}
@@ -332,10 +339,10 @@ func (s *Stream) fail(err error) {
 	}
 	signal(s.ready)
 	signal(s.grant)
-	f := s.onFail
+	h := s.handler
 	s.mu.Unlock()
-	if f != nil {
-		f(err)
+	if h != nil {
+		h.Failed(err)
 	}
 }
 
