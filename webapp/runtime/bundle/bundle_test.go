@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -58,9 +59,9 @@ func tree(t *testing.T) fstest.MapFS {
 	}
 }
 
-func descriptorOf(rt descriptor.Runtime) *descriptor.WebApp {
+func descriptorOf(rt descriptor.Runtime, servlets []string) *descriptor.WebApp {
 	d := descriptor.BuiltinDefaults()
-	for _, name := range []string{"hello", "count", "file", "stream", "outer", "inner", "trap", "read"} {
+	for _, name := range servlets {
 		d.Servlets = append(d.Servlets, descriptor.Servlet{Name: name, Class: name})
 		d.ServletMappings = append(d.ServletMappings, descriptor.ServletMapping{Servlet: name, Patterns: []descriptor.Pattern{{URL: "/" + name}}})
 	}
@@ -82,7 +83,7 @@ func start(t *testing.T, f fs.FS, dir string, rt descriptor.Runtime) *app {
 		t.Skip("no Go toolchain")
 	}
 	t.Setenv("GOPROXY", "off")
-	opts := Options{SDKDir: filepath.Join(shared, "sdk"), Server: "test"}
+	var opts Options
 	if rt.Build == "wasm" {
 		exe, err := wasmWorker()
 		if err != nil {
@@ -90,13 +91,19 @@ func start(t *testing.T, f fs.FS, dir string, rt descriptor.Runtime) *app {
 		}
 		opts.WasmCommand = []string{exe}
 	}
+	return startWith(t, f, dir, rt, opts, "hello", "count", "file", "stream", "outer", "inner", "trap", "read")
+}
+
+func startWith(t *testing.T, f fs.FS, dir string, rt descriptor.Runtime, opts Options, servlets ...string) *app {
+	t.Helper()
+	opts.SDKDir, opts.Server = filepath.Join(shared, "sdk"), "test"
 	run, err := New(opts)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
 	c, err := webapp.New(webapp.Options{
-		Path: "/app", FS: f, Dir: dir, Descriptor: descriptorOf(rt), Runtime: run, WorkDir: t.TempDir(), TempDir: t.TempDir(),
+		Path: "/app", FS: f, Dir: dir, Descriptor: descriptorOf(rt, servlets), Runtime: run, WorkDir: t.TempDir(), TempDir: t.TempDir(),
 		Logger: slog.New(slog.NewTextHandler(&log, nil)),
 	})
 	if err != nil {
@@ -247,3 +254,5 @@ func TestWhatIsMissing(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func itoa(n int) string { return strconv.Itoa(n) }
