@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/serval-server/serval/descriptor"
+	"github.com/serval-server/serval/webapp/runtime/worker/conformance"
 )
 
 // TestSecondGuest runs a module written in C, so that the guest interface is
@@ -37,6 +38,9 @@ func TestSecondGuest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Run("Protocol", func(t *testing.T) {
+		conformance.Run(t, conformance.Command(exe, filepath.Join(web, "app.wasm")))
+	})
 	a := startWith(t, os.DirFS(dir), dir, descriptor.Runtime{}, Options{WasmCommand: []string{exe}}, "hello", "count", "read")
 	a.want("/hello", 200, "hello from C")
 	_, first, cookie := a.do("GET", "/count", "", "")
