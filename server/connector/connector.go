@@ -76,7 +76,7 @@ func New(o Options) (*Connector, error) {
 			WriteByteTimeout:     o.Limits.WriteTimeout.D(),
 		},
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
-			return conninfo.With(ctx, o.Config.Name, conn.LocalAddr(), conn.RemoteAddr())
+			return conninfo.With(withPlain(ctx, conn), o.Config.Name, conn.LocalAddr(), conn.RemoteAddr())
 		},
 		ErrorLog: slog.NewLogLogger(errorLog{o.Logger.Handler()}, slog.LevelWarn),
 	}

@@ -353,6 +353,8 @@ func TestRefusals(t *testing.T) {
 		"GET / HTTP/1.1\r\n\r\n":                                                              "400",
 		"POST /x HTTP/1.1\r\nHost: a@\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n":   "400",
 		"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n":                                               "200",
+		"GET http:///a HTTP/1.1\r\nHost: h\r\n\r\n":                                           "400",
+		"GET http:/a HTTP/1.1\r\nHost: h\r\n\r\n":                                             "400",
 		"GET http://h HTTP/1.1\r\nHost: h\r\n\r\n":                                            "200",
 		"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX T: 1\r\n\r\n": "400",
 		"GET / HTTP/1.0\r\n\r\n":                                                              "200",

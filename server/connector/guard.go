@@ -66,10 +66,14 @@ const methods = "GET, HEAD, POST, PUT, DELETE, OPTIONS"
 // mend puts right what net/http leaves to its caller: an absolute target without a
 // path means "/" (RFC 9112 §3.2.2), HTTP/1.0's "keep-alive, close" means close, and
 // an answer after which the connection is closed says so to HTTP/1.0 clients too
-// (RFC 9112 §9.6).
+// (RFC 9112 §9.6); and after a request that others might delimit otherwise it is
+// closed.
 func mend(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "" {
 		r.URL.Path = "/"
+	}
+	if ambiguous(r) {
+		w.Header().Set("Connection", "close")
 	}
 	if r.ProtoMajor != 1 || r.ProtoMinor != 0 {
 		return
@@ -122,6 +126,9 @@ func (g *guard) refuse(r *http.Request) (int, string) {
 	}
 	if r.RequestURI == "*" && r.Method != http.MethodOptions {
 		return http.StatusBadRequest, "the target * is for OPTIONS" // RFC 9112 §3.2.4
+	}
+	if u := r.RequestURI; r.URL.Host == "" && u != "" && u[0] != '/' && u != "*" {
+		return http.StatusBadRequest, "the target names no host" // RFC 9110 §4.2.1
 	}
 	if g.limits.MaxHeaderCount > 0 {
 		n := 1 // Host, which net/http keeps elsewhere

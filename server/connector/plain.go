@@ -2,9 +2,11 @@ package connector
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -12,7 +14,7 @@ import (
 // plainConn is a connection without TLS. It mends what net/http does to requests that
 // never reach a handler: it refuses an empty line before the first request, its
 // refusals have no Date and may be lost in a reset, and a target that is too long is
-// called a header that is.
+// called a header that is. It also remembers what net/http forgets, see ambiguous.
 // Under TLS those stay as net/http has them, since only the inner connection sees
 // what is said.
 type plainConn struct {
@@ -21,9 +23,51 @@ type plainConn struct {
 	limit int64
 	// skipped counts bytes before the first request; -1 after its first byte.
 	skipped int
-	// line counts the bytes read since the last end of a line. Atomic, because
-	// net/http reads in the background while a handler writes.
+	// line counts the bytes read since the last end of a line. Atomic as what
+	// follows, because net/http reads in the background while a handler runs.
 	line atomic.Int64
+	// coded and sized tell that a line has begun as the fields Transfer-Encoding and
+	// Content-Length do. net/http takes the one away where both or neither counts.
+	coded, sized atomic.Bool
+	// start holds the first bytes of the line that is being read.
+	start [len(codedField)]byte
+}
+
+const (
+	codedField = "transfer-encoding"
+	sizedField = "content-length"
+)
+
+type plainKey struct{}
+
+// withPlain keeps a plainConn for ambiguous.
+func withPlain(ctx context.Context, conn net.Conn) context.Context {
+	if c, ok := conn.(*plainConn); ok {
+		return context.WithValue(ctx, plainKey{}, c)
+	}
+	return ctx
+}
+
+// ambiguous reports that another server could see the request end elsewhere, and what
+// follows it as a request or not: it has a transfer coding and a length, or a
+// transfer coding in HTTP/1.0. The connection must be closed after it (RFC 9112
+// §6.1). net/http does not tell; so it is also said of requests that follow, on their
+// connection, one with the other field, and of all that have or might have a coding
+// where the connection does not show what is sent (TLS).
+func ambiguous(r *http.Request) bool {
+	old := r.ProtoMajor == 1 && r.ProtoMinor == 0
+	if r.ProtoMajor != 1 || !old && len(r.TransferEncoding) == 0 {
+		return false
+	}
+	c, plain := r.Context().Value(plainKey{}).(*plainConn)
+	switch {
+	case !plain:
+		return true
+	case old:
+		return c.coded.Load()
+	default:
+		return c.sized.Load()
+	}
 }
 
 // maxSkipped is how many bytes of empty lines may come before the first request.
@@ -48,12 +92,52 @@ func (c *plainConn) Read(p []byte) (int, error) {
 		}
 		n, err = c.conn.Read(p)
 	}
-	if i := bytes.LastIndexByte(p[:n], '\n'); i >= 0 {
-		c.line.Store(int64(n - 1 - i))
-	} else {
-		c.line.Add(int64(n))
-	}
+	c.note(p[:n])
 	return n, err
+}
+
+// note looks at how lines begin, wherever reads cut them.
+func (c *plainConn) note(p []byte) {
+	line := int(c.line.Load())
+	for {
+		i := bytes.IndexByte(p, '\n')
+		if i < 0 {
+			break
+		}
+		if line == 0 {
+			c.ended(p[:i])
+		} else {
+			c.keep(line, p[:i])
+			c.ended(c.start[:min(line+i, len(c.start))])
+		}
+		line, p = 0, p[i+1:]
+	}
+	c.keep(line, p)
+	c.line.Store(int64(line + len(p)))
+}
+
+// keep remembers a part of a line that goes on, if it belongs to its start.
+func (c *plainConn) keep(line int, p []byte) {
+	if line < len(c.start) {
+		copy(c.start[line:], p)
+	}
+}
+
+// ended looks at the start of a line.
+func (c *plainConn) ended(start []byte) {
+	if len(start) < len(sizedField) {
+		return
+	}
+	switch start[0] {
+	case 't', 'T':
+		if len(start) >= len(codedField) && strings.EqualFold(string(start[:len(codedField)]), codedField) {
+			c.coded.Store(true)
+		}
+	case 'c', 'C':
+		if strings.EqualFold(string(start[:len(sizedField)]), sizedField) {
+			c.sized.Store(true)
+		}
+	}
 }
 
 // Write implements net.Conn.

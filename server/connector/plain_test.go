@@ -117,6 +117,65 @@ func TestPlainRead(t *testing.T) {
 	}
 }
 
+// TestAmbiguousLength: a request that another server could see end elsewhere is the
+// last on its connection (RFC 9112 §6.1), however its head is cut, and others are not.
+func TestAmbiguousLength(t *testing.T) {
+	c := start(t, config.Connector{}, nil, echo)
+	const chunks, next = "3\r\nabc\r\n0\r\n\r\n", "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+	for _, tt := range []struct {
+		name, send string
+		answers    int
+	}{
+		{"coding and length", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks, 1},
+		{"any case", "POST / HTTP/1.1\r\nHost: h\r\ntransfer-encoding: chunked\r\nCONTENT-LENGTH: 3\r\n\r\n" + chunks, 1},
+		{"coding", "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks, 2},
+		{"length", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc", 2},
+		{"old coding", "POST / HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks, 1},
+		{"old", "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := exchange(t, c, tt.send+next)
+			if n := strings.Count(got, " 200 OK\r\n"); n != tt.answers || strings.Contains(got, " 400 ") {
+				t.Errorf("%d answers, want %d: %q", n, tt.answers, got)
+			}
+		})
+	}
+	const head = "POST / HTTP/1.1\r\ncontent-length: 1\r\nTransfer-Encoding: chunked\nX: 1\r\n\r\n"
+	for i := range head {
+		c := &plainConn{conn: &conn{Conn: &pieces{left: []string{head[:i], head[i:]}}}}
+		if _, err := io.ReadAll(c); err != nil || !c.coded.Load() || !c.sized.Load() {
+			t.Errorf("cut at %d: coding %v, length %v, %v", i, c.coded.Load(), c.sized.Load(), err)
+		}
+	}
+}
+
+// TestAmbiguousUnderTLS: what is sent cannot be seen, so any coding ends the connection.
+func TestAmbiguousUnderTLS(t *testing.T) {
+	for _, tt := range []struct {
+		proto string
+		coded bool
+		want  bool
+	}{{"HTTP/1.1", true, true}, {"HTTP/1.1", false, false}, {"HTTP/1.0", false, true}, {"HTTP/2.0", true, false}} {
+		r := &http.Request{}
+		r.ProtoMajor, r.ProtoMinor, _ = http.ParseHTTPVersion(tt.proto)
+		if tt.coded {
+			r.TransferEncoding = []string{"chunked"}
+		}
+		if got := ambiguous(r); got != tt.want {
+			t.Errorf("%s, coding %v: %v", tt.proto, tt.coded, got)
+		}
+	}
+}
+
+func BenchmarkPlainRead(b *testing.B) {
+	const head = "GET /hello?x=1 HTTP/1.1\r\nHost: localhost:8080\r\nUser-Agent: load/1.0\r\nAccept: */*\r\nCookie: JSESSIONID=0123456789abcdef0123456789abcdef\r\n\r\n"
+	c := &plainConn{}
+	p := []byte(head)
+	for b.Loop() {
+		c.note(p)
+	}
+}
+
 // TestHandlersAnswersStay: an answer that only resembles a refusal is not touched.
 func TestHandlersAnswersStay(t *testing.T) {
 	for _, p := range []string{

@@ -1,6 +1,7 @@
 package valves
 
 import (
+	"net/netip"
 	"strconv"
 	"strings"
 )
@@ -17,12 +18,7 @@ func ValidHost(s string) bool {
 		if end < 0 {
 			return false
 		}
-		for _, c := range []byte(s[1:end]) {
-			if (c < '0' || c > '9') && (c < 'a' || c > 'f') && (c < 'A' || c > 'F') && c != ':' && c != '.' {
-				return false
-			}
-		}
-		if end < 3 {
+		if ip, err := netip.ParseAddr(s[1:end]); err != nil || !ip.Is6() || ip.Zone() != "" {
 			return false
 		}
 		name, port = "", s[end+1:]

@@ -409,7 +409,7 @@ func TestCustom(t *testing.T) {
 func TestValidHost(t *testing.T) {
 	for host, want := range map[string]bool{
 		"": true, "h": true, "H.ExAmPlE": true, "a_b": true, "a.": true, "h:8080": true, "h:": true, "1.2.3": true, "[::1]": true, "[::1]:80": true, "xn--a": true,
-		"h:x": false, "h:-1": false, "[::1": false, "a@b": false, "-a": false, ".a": false, "h;g": false, `"h"`: false, "a b": false, "h\t": false, "é": false, "[x]": false, "[]": false, "[::1]x": false, "a/b": false, "a%41": false,
+		"h:x": false, "h:-1": false, "[::1": false, "a@b": false, "-a": false, ".a": false, "h;g": false, `"h"`: false, "a b": false, "h\t": false, "é": false, "[x]": false, "[1::2::3]": false, "[1:2:3]": false, "[::1%eth0]": false, "[1.2.3.4]": false, "[::ffff:1.2.3.4]": true, "[]": false, "[::1]x": false, "a/b": false, "a%41": false,
 	} {
 		if got := ValidHost(host); got != want {
 			t.Errorf("ValidHost(%q) = %v", host, got)
