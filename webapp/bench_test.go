@@ -60,13 +60,12 @@ func BenchmarkHello(b *testing.B) {
 
 func BenchmarkCount(b *testing.B) {
 	c := benchContext(b)
-	rec := httptest.NewRecorder()
-	c.ServeHTTP(rec, httptest.NewRequest("GET", "/bench/count", nil))
-	run(b, c, "/bench/count", rec.Result().Cookies())
+	cookies := get(c, "/bench/count").Cookies
+	run(b, c, "/bench/count", cookies)
 }
 
 func run(b *testing.B, h http.Handler, path string, cookies []*http.Cookie) {
-	r := httptest.NewRequest("GET", path, nil)
+	r := httptest.NewRequest(http.MethodGet, path, nil)
 	for _, k := range cookies {
 		r.AddCookie(k)
 	}

@@ -209,23 +209,23 @@ func TestFormEncoding(t *testing.T) {
 		{"application/x-www-form-urlencoded;charset=windows-1252", "name=%80", "€"},
 		{"application/x-www-form-urlencoded; charset=UTF-8", "name=J%C3%BCrgen", "Jürgen"},
 	} {
-		r := httptest.NewRequest("POST", "/form", strings.NewReader(k.body))
+		r := httptest.NewRequest(http.MethodPost, "/form", strings.NewReader(k.body))
 		r.Header.Set("Content-Type", k.contentType)
-		if got := text(t, do(t, c, r)); got != k.name {
+		if got := do(c, r).Body; got != k.name {
 			t.Errorf("%s %s: %q", k.contentType, k.body, got)
 		}
 	}
-	r := httptest.NewRequest("POST", "/form", strings.NewReader("name=%F"))
+	r := httptest.NewRequest(http.MethodPost, "/form", strings.NewReader("name=%F"))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	if res := do(t, c, r); res.StatusCode != 400 {
+	if res := do(c, r); res.StatusCode != http.StatusBadRequest {
 		t.Errorf("a form that cannot be decoded: %d", res.StatusCode)
 	}
 }
 
 func TestTrace(t *testing.T) {
 	c, _ := app{code: servlets("x"), xml: declare("x", "/x")}.start(t)
-	res := do(t, c, httptest.NewRequest("TRACE", "/x", nil))
-	if res.StatusCode != 405 || res.Header.Get("Allow") == "" {
+	res := do(c, httptest.NewRequest(http.MethodTrace, "/x", nil))
+	if res.StatusCode != http.StatusMethodNotAllowed || res.Header.Get("Allow") == "" {
 		t.Errorf("TRACE: %d, Allow %q", res.StatusCode, res.Header.Get("Allow"))
 	}
 }
@@ -270,8 +270,8 @@ func TestCrossContext(t *testing.T) {
 	contexts["/s"], _ = app{code: source, xml: declare("s", "/s"), opts: webapp.Options{Path: "/s", Cross: cross}, change: open}.start(t)
 	contexts["/closed"], _ = app{code: source, xml: declare("s", "/s"), opts: webapp.Options{Path: "/closed", Cross: cross}}.start(t)
 	res := want(t, contexts["/s"], "/s/s?c=/t&p=/t", 200, "/t attr FORWARD")
-	if len(res.Cookies()) != 1 || res.Cookies()[0].Path != "/t" {
-		t.Errorf("cookies: %v", res.Cookies())
+	if len(res.Cookies) != 1 || res.Cookies[0].Path != "/t" {
+		t.Errorf("cookies: %v", res.Cookies)
 	}
 	want(t, contexts["/s"], "/s/s?c=/t&p=/t&include", 200, "[/t attr INCLUDE] /s")
 	want(t, contexts["/s"], "/s/s?c=/t&p=/e", 410, "*")
@@ -298,12 +298,12 @@ func TestGenerations(t *testing.T) {
 	res := want(t, old, "/n", 200, "x")
 	again := func(c *webapp.Context, body string) {
 		t.Helper()
-		r := httptest.NewRequest("GET", "/n", nil)
-		r.AddCookie(res.Cookies()[0])
+		r := httptest.NewRequest(http.MethodGet, "/n", nil)
+		r.AddCookie(res.Cookies[0])
 		if !c.Owns(r) {
 			t.Error("the session is not known")
 		}
-		if got := text(t, do(t, c, r)); got != body {
+		if got := do(c, r).Body; got != body {
 			t.Errorf("got %q, want %q", got, body)
 		}
 	}

@@ -125,7 +125,7 @@ func (p *errorPages) byError(err error) (string, bool) {
 		return l, true // "error" stands for every error
 	}
 	for _, k := range p.byKind {
-		if _, typed := chain[len(chain)-1].(servlet.Typed); !typed && k.matches(err) {
+		if _, ok := typed(chain[len(chain)-1]); !ok && k.matches(err) {
 			return k.location, true
 		}
 	}
@@ -136,7 +136,7 @@ func (p *errorPages) byError(err error) (string, bool) {
 func errorChain(err error) (chain []error) {
 	for e := err; e != nil; e = unwrapOne(e) {
 		chain = append(chain, e)
-		if t, ok := e.(servlet.Typed); ok {
+		if t, ok := typed(e); ok {
 			if cause := unwrapOne(e); cause != nil && servletException(t) {
 				chain = append(chain, cause)
 			}
@@ -146,6 +146,12 @@ func errorChain(err error) (chain []error) {
 	return chain
 }
 
+// typed is an error itself as a Typed one, not what it wraps.
+func typed(err error) (servlet.Typed, bool) {
+	t, ok := err.(servlet.Typed) //nolint:errorlint // see above
+	return t, ok
+}
+
 // servletException reports that an error is a mere wrapper in the sense of
 // Servlet 6.1 §10.9.2.
 func servletException(t servlet.Typed) bool {
@@ -153,12 +159,16 @@ func servletException(t servlet.Typed) bool {
 	return len(names) > 0 && (names[0] == "jakarta.servlet.ServletException" || names[0] == "javax.servlet.ServletException")
 }
 
-// pageError is the error that an error page is told of, and the name of its
+// pageError is the error that an error page is told of, after the name of its
 // type: the error itself, but for a ServletException its cause; the type is that
 // of the first error that is not made by fmt.Errorf or errors.Join.
 func pageError(err error) (kind string, told error) {
 	chain := errorChain(err)
+<<<<<<< HEAD
 	if t, ok := err.(servlet.Typed); ok && servletException(t) && len(chain) > 1 {
+=======
+	if t, ok := typed(err); ok && servletException(t) && len(chain) > 1 {
+>>>>>>> 5b2a38a (webapp: satisfy the linters)
 		return typeNames(chain[1])[0], chain[1]
 	}
 	for _, e := range chain {
@@ -180,7 +190,7 @@ func (p *errorPages) byCode(code int) (string, bool) {
 
 // unwrapOne is what an error wraps; of several the first.
 func unwrapOne(err error) error {
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // the chain is followed here, step by step
 	case interface{ Unwrap() error }:
 		return e.Unwrap()
 	case interface{ Unwrap() []error }:
@@ -194,7 +204,7 @@ func unwrapOne(err error) error {
 // typeNames are the names that an error is found by: those that it gives itself,
 // or those of its Go type ("shop.OutOfStock", and with the whole import path).
 func typeNames(err error) []string {
-	if t, ok := err.(servlet.Typed); ok {
+	if t, ok := typed(err); ok {
 		if names := t.ErrorTypes(); len(names) > 0 {
 			return names
 		}

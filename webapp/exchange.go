@@ -123,7 +123,7 @@ func (x *exchange) runProtected(f func() error) (err error) {
 
 // recovered is the error for what a handler has panicked with, which is logged.
 func (x *exchange) recovered(p any) error {
-	if p == http.ErrAbortHandler {
+	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		x.aborted = true
 		return http.ErrAbortHandler
 	}

@@ -89,34 +89,33 @@ func (a app) start(t testing.TB) (*webapp.Context, *logBuffer) {
 	return c, log
 }
 
-// get asks the Context directly.
-func get(t testing.TB, h http.Handler, target string) *http.Response {
-	t.Helper()
-	return do(t, h, httptest.NewRequest(http.MethodGet, target, nil))
+// answer is a response with its body read.
+type answer struct {
+	StatusCode int
+	Header     http.Header
+	Body       string
+	Cookies    []*http.Cookie
 }
 
-func do(t testing.TB, h http.Handler, r *http.Request) *http.Response {
-	t.Helper()
+// get asks the Context directly.
+func get(h http.Handler, target string) answer {
+	return do(h, httptest.NewRequest(http.MethodGet, target, nil))
+}
+
+func do(h http.Handler, r *http.Request) answer {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
-	return w.Result()
-}
-
-func text(t testing.TB, res *http.Response) string {
-	t.Helper()
-	b, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
+	res := w.Result()
+	_ = res.Body.Close() // it is a recorder's
+	return answer{StatusCode: res.StatusCode, Header: res.Header, Body: w.Body.String(), Cookies: res.Cookies()}
 }
 
 // want checks status and body of a GET.
-func want(t testing.TB, h http.Handler, target string, status int, body string) *http.Response {
+func want(t testing.TB, h http.Handler, target string, status int, body string) answer {
 	t.Helper()
-	res := get(t, h, target)
-	if got := text(t, res); res.StatusCode != status || body != "*" && got != body {
-		t.Errorf("%s: %d %q, want %d %q", target, res.StatusCode, got, status, body)
+	res := get(h, target)
+	if res.StatusCode != status || body != "*" && res.Body != body {
+		t.Errorf("%s: %d %q, want %d %q", target, res.StatusCode, res.Body, status, body)
 	}
 	return res
 }

@@ -1,6 +1,7 @@
 package webapp_test
 
 import (
+	"net/http"
 	"testing"
 	"testing/fstest"
 
@@ -26,7 +27,7 @@ func TestContextRoot(t *testing.T) {
 		off := false
 		noRedirect := func(d *descriptor.WebApp) { d.Context.MapperContextRootRedirectEnabled = &off }
 		c, _ = app{code: servlets("root"), xml: declare("root", ""), opts: webapp.Options{Path: path}, change: noRedirect}.start(t)
-		if res := get(t, c, path); res.StatusCode == 302 && res.Header.Get("Location") == "" {
+		if res := get(c, path); res.StatusCode == http.StatusFound && res.Header.Get("Location") == "" {
 			t.Errorf("%s without redirect: %d", path, res.StatusCode)
 		}
 	}
@@ -42,7 +43,7 @@ func TestWelcomeFiles(t *testing.T) {
 	want(t, c, "/ok/", 200, "index")
 	want(t, c, "/do/", 200, "do|/do/index.do||EXTENSION|do/index")
 	want(t, c, "/page/", 200, "page 1")
-	if res := get(t, c, "/ok"); res.StatusCode != 302 || res.Header.Get("Location") != "/ok/" {
+	if res := get(c, "/ok"); res.StatusCode != http.StatusFound || res.Header.Get("Location") != "/ok/" {
 		t.Errorf("a folder without its slash: %d %q", res.StatusCode, res.Header.Get("Location"))
 	}
 }

@@ -166,13 +166,19 @@ func (h *harness) browser() *http.Client {
 	return &http.Client{Jar: jar, Transport: h.srv.Client().Transport}
 }
 
+// answer is the head of a response.
+type answer struct {
+	StatusCode int
+	Header     http.Header
+}
+
 // get returns the answer with its body read.
-func (h *harness) get(path string) (*http.Response, string) {
+func (h *harness) get(path string) (answer, string) {
 	h.t.Helper()
 	return h.do(http.MethodGet, path, nil)
 }
 
-func (h *harness) do(method, path string, body io.Reader) (*http.Response, string) {
+func (h *harness) do(method, path string, body io.Reader) (answer, string) {
 	h.t.Helper()
 	req, err := http.NewRequestWithContext(h.t.Context(), method, h.srv.URL+"/app"+path, body)
 	if err != nil {
@@ -188,11 +194,11 @@ func (h *harness) do(method, path string, body io.Reader) (*http.Response, strin
 	if err != nil {
 		h.t.Fatalf("%s %s: %v", method, path, err)
 	}
-	return res, string(b)
+	return answer{StatusCode: res.StatusCode, Header: res.Header}, string(b)
 }
 
 // want checks status and body.
-func (h *harness) want(path string, status int, body string) *http.Response {
+func (h *harness) want(path string, status int, body string) answer {
 	h.t.Helper()
 	res, got := h.get(path)
 	if res.StatusCode != status || got != body {

@@ -53,13 +53,13 @@ func testRequests(h *harness) {
 	h.want("/static/a.txt", 200, "STATIC TEXT!")
 	h.want("/context", 200, "/app|3|Conformance|green|private data|<nil>|text/html|true|30m0s")
 	res, body := h.do(http.MethodHead, "/echo", nil)
-	if res.StatusCode != 200 || body != "" || res.Header.Get("X-Method") != "HEAD" {
+	if res.StatusCode != http.StatusOK || body != "" || res.Header.Get("X-Method") != "HEAD" {
 		h.t.Errorf("HEAD: %d %q", res.StatusCode, body)
 	}
-	if res, _ := h.get("/WEB-INF/data.txt"); res.StatusCode != 404 {
+	if res, _ := h.get("/WEB-INF/data.txt"); res.StatusCode != http.StatusNotFound {
 		h.t.Errorf("WEB-INF: %d", res.StatusCode)
 	}
-	if res, _ := h.get("/forbidden"); res.StatusCode != 500 {
+	if res, _ := h.get("/forbidden"); res.StatusCode != http.StatusInternalServerError {
 		h.t.Errorf("a request that a listener refuses: %d", res.StatusCode)
 	}
 }
@@ -81,7 +81,7 @@ func testLifecycle(t *testing.T, o Options) {
 	if got := h.journal(); !strings.HasPrefix(got, "init lazy v\n") {
 		t.Errorf("after the first request: %q", got)
 	}
-	if res, _ := h.get("/broken"); res.StatusCode != 404 {
+	if res, _ := h.get("/broken"); res.StatusCode != http.StatusNotFound {
 		t.Errorf("a servlet that is unavailable for good: %d", res.StatusCode)
 	}
 
@@ -113,7 +113,7 @@ func testFilters(h *harness) {
 	}
 	h.want("/echo/blocked/x", 402, "")
 	res, _ = h.get("/static/traced/none")
-	if got := strings.Join(res.Header["X-Trace"], " "); res.StatusCode != 404 || got != "f1:REQUEST" {
+	if got := strings.Join(res.Header["X-Trace"], " "); res.StatusCode != http.StatusNotFound || got != "f1:REQUEST" {
 		h.t.Errorf("an application's filter before the server's servlet: %d %q", res.StatusCode, got)
 	}
 	h.want("/wrap", 200, "STATIC TEXT")
@@ -247,7 +247,7 @@ func testDispatch(h *harness) {
 	h.want("/dispatch?to=/static/a.txt&how=include", 200, "[static text]")
 	h.want("/dispatch?to=/static/none.txt&how=include", 200, "[missing]")
 	h.want("/dispatch/loud?to=/static/a.txt&how=include", 200, "[STATIC TEXT]!")
-	if res, _ := h.get("/dispatch?to=/static/none.txt"); res.StatusCode != 404 {
+	if res, _ := h.get("/dispatch?to=/static/none.txt"); res.StatusCode != http.StatusNotFound {
 		h.t.Errorf("forward to what does not exist: %d", res.StatusCode)
 	}
 	res := h.want("/dispatch?to=/echo", 200, "/app|/echo||/echo|/app/echo|to=/echo|FORWARD|PATH")
@@ -262,14 +262,14 @@ func testErrors(h *harness) {
 	h.want("/fail?how=senderror", 418, "page: 418 short and stout fail ERROR")
 	h.want("/fail?how=fail", 500, "page: 500 ordering: out of stock: cup fail ERROR")
 	h.want("/fail?how=panicerror", 500, "page: 500 out of stock: tea fail ERROR")
-	if res, b := h.get("/fail?how=panic"); res.StatusCode != 500 || strings.Contains(b, "goroutine") {
+	if res, b := h.get("/fail?how=panic"); res.StatusCode != http.StatusInternalServerError || strings.Contains(b, "goroutine") {
 		h.t.Errorf("panic: %d %q", res.StatusCode, b)
 	}
 	if !strings.Contains(h.log.String(), "panicked on purpose") {
 		h.t.Error("a panic is not in the log")
 	}
 	h.want("/fail?how=late", 200, "part committed")
-	if res, _ := h.get("/fail?how=unavailable"); res.StatusCode != 503 || res.Header.Get("Retry-After") != "7" {
+	if res, _ := h.get("/fail?how=unavailable"); res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") != "7" {
 		h.t.Errorf("unavailable: %d %v", res.StatusCode, res.Header)
 	}
 	res, err := h.client.Get(h.srv.URL + "/app/fail?how=abort")
@@ -287,16 +287,16 @@ func testBodies(h *harness) {
 	for _, n := range []int{0, 1, 100, 70_000, 3_000_000} {
 		res, got := h.do(http.MethodPost, "/body", strings.NewReader(strings.Repeat("z", n)))
 		want := fmt.Sprintf("%d %s in", n, strings.Repeat("z", min(n, 3)))
-		if res.StatusCode != 200 || got != want {
+		if res.StatusCode != http.StatusOK || got != want {
 			h.t.Errorf("a body of %d bytes: %d %q", n, res.StatusCode, got)
 		}
 	}
 	// A body without a length.
 	res, got := h.do(http.MethodPut, "/body", io.MultiReader(strings.NewReader("abc"), strings.NewReader(strings.Repeat("d", 10_000))))
-	if res.StatusCode != 200 || got != "10003 abc in" {
+	if res.StatusCode != http.StatusOK || got != "10003 abc in" {
 		h.t.Errorf("a chunked body: %d %q", res.StatusCode, got)
 	}
-	if res, b := h.get("/dispatch?to=/static/big.bin"); res.StatusCode != 200 || len(b) != 16<<14 {
+	if res, b := h.get("/dispatch?to=/static/big.bin"); res.StatusCode != http.StatusOK || len(b) != 16<<14 {
 		h.t.Errorf("a large file: %d, %d bytes", res.StatusCode, len(b))
 	}
 	if _, b := h.get("/stream?n=50&size=20000"); len(b) != 50*20_010-10 {
@@ -351,6 +351,7 @@ func testUpgrade(h *harness) {
 	if err != nil || res.StatusCode != http.StatusSwitchingProtocols {
 		h.t.Fatalf("upgrade: %v %v", res, err)
 	}
+	defer func() { _ = res.Body.Close() }()
 	for _, word := range []string{"one", "two"} {
 		if _, err := io.WriteString(c, word+"\n"); err != nil {
 			h.t.Fatal(err)

@@ -246,7 +246,7 @@ func ExampleFilter() {
 	}
 	defer h.Close()
 	rec := httptest.NewRecorder()
-	h.Servlet("hello", "shout").ServeHTTP(rec, httptest.NewRequest("GET", "/", nil))
+	h.Servlet("hello", "shout").ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/", nil))
 	fmt.Println(rec.Body)
 	// Output: HEY you
 }

@@ -45,7 +45,7 @@ func TestMultipartLimits(t *testing.T) {
 	} {
 		body, ct := form(t, c.sizes...)
 		for _, src := range []io.Reader{bytes.NewReader(body), iotest.OneByteReader(bytes.NewReader(body))} {
-			r := httptest.NewRequest("POST", "/", io.NopCloser(src))
+			r := httptest.NewRequest(http.MethodPost, "/", io.NopCloser(src))
 			r.Header.Set("Content-Type", ct)
 			var err error
 			var total int64
@@ -81,7 +81,7 @@ func TestMultipartTemporaryFiles(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
 	body, ct := form(t, 1<<20)
-	r := httptest.NewRequest("POST", "/", bytes.NewReader(body))
+	r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(body))
 	r.Header.Set("Content-Type", ct)
 	files := func() int {
 		list, err := os.ReadDir(dir)
@@ -148,7 +148,7 @@ func TestSetLocale(t *testing.T) {
 	} {
 		var x Exchange
 		x.Init(nil, c, nil)
-		r := x.Start(httptest.NewRequest("GET", "/", nil), x.First())
+		r := x.Start(httptest.NewRequest(http.MethodGet, "/", nil), x.First())
 		w := httptest.NewRecorder()
 		w.Header().Set("Content-Type", k.ct)
 		if e := SetLocale(w, r, k.locale); e != k.encoding || w.Header().Get("Content-Type") != k.want {

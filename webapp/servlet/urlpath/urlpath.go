@@ -99,7 +99,7 @@ func CheckQuery(raw string) error {
 // Parse brings a raw path (percent-encoded, without query) into its one form.
 func Parse(raw string, o Options) (Path, error) {
 	p := Path{Raw: raw}
-	if raw == "" || raw[0] != '/' && !(o.Internal && raw[0] == '\\') {
+	if raw == "" || raw[0] != '/' && (!o.Internal || raw[0] != '\\') {
 		return p, ErrNotAbsolute
 	}
 	if plain(raw) {

@@ -2,6 +2,7 @@ package urlpath
 
 import (
 	"errors"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -89,14 +90,14 @@ func TestFromRequest(t *testing.T) {
 		{"http://example.test/a/../b", "/b"},
 		{"http://example.test", "/"},
 	} {
-		r := httptest.NewRequest("GET", "/", nil)
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.RequestURI = c.target
 		if p, err := FromRequest(r); err != nil || p.Clean != c.clean {
 			t.Errorf("FromRequest(%q) = %q, %v; want %q", c.target, p.Clean, err, c.clean)
 		}
 	}
 	for _, target := range []string{"*", "e/a", "http:/e/a"} {
-		r := httptest.NewRequest("GET", "/", nil)
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.RequestURI = target
 		if p, err := FromRequest(r); err == nil {
 			t.Errorf("FromRequest(%q) = %q, want an error", target, p.Clean)
