@@ -164,11 +164,7 @@ func servletException(t servlet.Typed) bool {
 // of the first error that is not made by fmt.Errorf or errors.Join.
 func pageError(err error) (kind string, told error) {
 	chain := errorChain(err)
-<<<<<<< HEAD
-	if t, ok := err.(servlet.Typed); ok && servletException(t) && len(chain) > 1 {
-=======
 	if t, ok := typed(err); ok && servletException(t) && len(chain) > 1 {
->>>>>>> 5b2a38a (webapp: satisfy the linters)
 		return typeNames(chain[1])[0], chain[1]
 	}
 	for _, e := range chain {
