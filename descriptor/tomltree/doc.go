@@ -6,4 +6,7 @@
 // to bound what a hostile document may cost (nesting, dotted keys), and after,
 // to find where each key and value stands. The second reading relies on the
 // text being valid TOML and only has to tell strings, brackets and keys apart.
+//
+// Package stricttoml binds such a tree to structs; package descriptor walks it
+// itself, because a descriptor's tables stand for elements in an order.
 package tomltree

@@ -99,8 +99,11 @@ func provideSDK(ctx context.Context, src string) error {
 	if err != nil {
 		return err
 	}
-	env := append(os.Environ(), "GOWORK=off", "GOPROXY=file://"+filepath.ToSlash(kit.Proxy)+",https://proxy.golang.org,direct",
-		"GONOSUMDB="+strings.Join(kit.Modules, ","), "GOFLAGS=-mod=mod")
+	proxy := "file://" + filepath.ToSlash(kit.Proxy)
+	if usual, err := exec.CommandContext(ctx, "go", "env", "GOPROXY").Output(); err == nil {
+		proxy += "," + strings.TrimSpace(string(usual))
+	}
+	env := append(os.Environ(), "GOWORK=off", "GOPROXY="+proxy, "GONOSUMDB="+strings.Join(kit.Modules, ","), "GOFLAGS=-mod=mod")
 	for _, args := range [][]string{
 		{"mod", "edit", "-replace=" + sdk.Module + "=" + kit.Dir},
 		{"list", "-test", "-deps", "./..."}, // completes go.mod and go.sum

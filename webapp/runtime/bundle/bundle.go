@@ -6,7 +6,8 @@
 //	WEB-INF/src/                  Go source, built first (package source)
 //
 // A bundle that is served out of a zip is unpacked for its worker, into the
-// bundle's own work folder.
+// bundle's own work folder. The rest, frames, supervision and limits, is the
+// business of package worker.
 package bundle
 
 import (
