@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net"
@@ -11,6 +12,61 @@ import (
 
 	"github.com/serval-server/serval/server/config"
 )
+
+// raw sends bytes and returns the status line's code of each answer until the server
+// closes the connection or the bytes have been answered.
+func raw(t *testing.T, c *Connector, send string) string {
+	t.Helper()
+	conn, err := net.Dial("tcp", c.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, send); err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		return err.Error()
+	}
+	defer res.Body.Close()
+	return res.Status
+}
+
+// TestUnreadExpectation: a handler that answers without reading is not kept by a
+// client that waits for 100 Continue (net/http closes the connection).
+func TestUnreadExpectation(t *testing.T) {
+	c := start(t, config.Connector{}, nil, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) })
+	if got := raw(t, c, "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"); !strings.HasPrefix(got, "404") {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	c := start(t, config.Connector{}, nil, echo)
+	for send, want := range map[string]string{
+		"CONNECT h:80 HTTP/1.1\r\nHost: h:80\r\n\r\n":                                         "501",
+		"TRACE / HTTP/1.1\r\nHost: h\r\n\r\n":                                                 "405",
+		"GET / HTTP/1.1\r\nHost: a@b\r\n\r\n":                                                 "400",
+		"GET / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("v", 8300) + "\r\n\r\n":           "431",
+		"GET / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("v", 8000) + "\r\n\r\n":           "200",
+		"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n":              "400",
+		"GET / HTTP/1.1\r\n\r\n":                                                              "400",
+		"POST /x HTTP/1.1\r\nHost: a@\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n":   "400",
+		"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n":                                               "200",
+		"GET http:///a HTTP/1.1\r\nHost: h\r\n\r\n":                                           "400",
+		"GET http:/a HTTP/1.1\r\nHost: h\r\n\r\n":                                             "400",
+		"GET http://h HTTP/1.1\r\nHost: h\r\n\r\n":                                            "200",
+		"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX T: 1\r\n\r\n": "400",
+		"GET / HTTP/1.0\r\n\r\n":                                                              "200",
+		"POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue, x\r\nContent-Length: 1\r\n\r\na": "417",
+		"POST / HTTP/1.1\r\nHost: h\r\nExpect: \r\nContent-Length: 1\r\n\r\na":                "200",
+	} {
+		if got := raw(t, c, send); !strings.HasPrefix(got, want) {
+			t.Errorf("%.40q: %s, want %s", send, got, want)
+		}
+	}
+}
 
 // exchange sends bytes and returns all that comes until the server closes.
 func exchange(t *testing.T, c *Connector, send string) string {
