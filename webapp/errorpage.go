@@ -148,7 +148,7 @@ func errorChain(err error) (chain []error) {
 
 // typed is an error itself as a Typed one, not what it wraps.
 func typed(err error) (servlet.Typed, bool) {
-	t, ok := err.(servlet.Typed) //nolint:errorlint // see above
+	t, ok := err.(servlet.Typed)
 	return t, ok
 }
 
@@ -186,7 +186,7 @@ func (p *errorPages) byCode(code int) (string, bool) {
 
 // unwrapOne is what an error wraps; of several the first.
 func unwrapOne(err error) error {
-	switch e := err.(type) { //nolint:errorlint // the chain is followed here, step by step
+	switch e := err.(type) {
 	case interface{ Unwrap() error }:
 		return e.Unwrap()
 	case interface{ Unwrap() []error }:
