@@ -110,6 +110,9 @@ func (x *exchange) serve(m *mapper.Match, found bool) {
 		// The handler wants its client to see a broken answer, but what it
 		// has changed in the session stands.
 		_ = x.commitSession()
+		if x.heard {
+			_ = c.notifyRequest(servlet.RequestDestroyed, x.r) // as below
+		}
 		panic(http.ErrAbortHandler)
 	}
 	if x.failed() {

@@ -42,7 +42,7 @@ func ServeWorker(rw io.ReadWriteCloser, app App) error {
 	err = w.conn.Run()
 	w.requests.Wait()
 	w.pool.close()
-	if errors.Is(err, io.EOF) {
+	if errors.Is(err, io.EOF) || w.stopped.Load() {
 		return nil
 	}
 	return err

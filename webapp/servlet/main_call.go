@@ -86,9 +86,9 @@ func (c *call) serve() {
 		return
 	}
 	r := c.request(m, c.w.scopeOf(m.Scope), c.msg.Flags&wire.FlagEnd != 0)
+	c.res.init(c, m.Header)
 	*m = wire.Invoke{Session: wire.Session{Attrs: m.Session.Attrs[:0]}}
 	invokes.Put(m)
-	c.res.init(c)
 	c.handle(h, r)
 	c.body.close()
 	c.res.finish()
@@ -106,7 +106,10 @@ func (c *call) handle(h http.Handler, r *http.Request) {
 			err = fmt.Errorf("panic: %v", p)
 		}
 		f := FailureOf(err)
-		if f.Kind == wire.FailError {
+		switch f.Kind {
+		case wire.FailUnavailable:
+			f.Kind = wire.FailOutOfService
+		case wire.FailError:
 			f.Kind = wire.FailPanic
 			c.w.context.cfg.Logger.Error("handler panicked", "path", c.url.Path, "error", err, "stack", string(debug.Stack()))
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"sync"
 
@@ -164,13 +165,13 @@ func relay(w http.ResponseWriter, s *wire.Stream, msg wire.Msg, kind wire.Dispat
 	default:
 		return true, fmt.Errorf("unexpected %s in answer to a dispatch", msg.Type)
 	}
-	if m.Status != 0 && kind != wire.DispatchInclude {
+	if msg.Type == wire.TypeResponse && kind != wire.DispatchInclude {
 		h := w.Header()
 		clear(h)
-		for k, v := range m.Header {
-			h[k] = v
+		maps.Copy(h, m.Header)
+		if m.Status != 0 {
+			w.WriteHeader(m.Status)
 		}
-		w.WriteHeader(m.Status)
 	}
 	if len(m.Body) > 0 {
 		if _, err := w.Write(m.Body); err != nil {

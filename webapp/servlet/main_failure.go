@@ -3,6 +3,7 @@ package servlet
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"reflect"
 	"strings"
@@ -24,6 +25,8 @@ func FailureOf(err error) *wire.Failure {
 		f.Kind = wire.FailCommitted
 	case errors.Is(err, ErrTooManySessions):
 		f.Kind = wire.FailTooMany
+	case errors.Is(err, fs.ErrNotExist):
+		f.Kind = wire.FailNotExist
 	case errors.As(err, &un):
 		f.Kind, f.RetryAfter, f.Permanent, f.Message = wire.FailUnavailable, un.RetryAfter, un.Permanent, un.Reason
 	case errors.As(err, &st):
@@ -48,7 +51,9 @@ func ErrorOf(f *wire.Failure) error {
 		return sentinel(f, ErrCommitted)
 	case wire.FailTooMany:
 		return sentinel(f, ErrTooManySessions)
-	case wire.FailUnavailable:
+	case wire.FailNotExist:
+		return sentinel(f, fs.ErrNotExist)
+	case wire.FailUnavailable, wire.FailOutOfService:
 		return &Unavailable{Reason: f.Message, RetryAfter: f.RetryAfter, Permanent: f.Permanent}
 	}
 	if f.Status != 0 {

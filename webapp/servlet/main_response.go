@@ -19,7 +19,7 @@ type response struct {
 
 	mu       sync.Mutex
 	header   http.Header   // the author's; it counts until the head leaves
-	status   int           // guarded by mu; 0 until WriteHeader
+	status   int           // guarded by mu; 0 until WriteHeader: what the container says
 	limit    int           // guarded by mu; bytes held back, 0 is wire.MaxData
 	body     []byte        // guarded by mu; held back
 	pooled   *[]byte       // guarded by mu; what body began as
@@ -33,9 +33,11 @@ type response struct {
 
 var bodyPool = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
 
-func (w *response) init(c *call) {
+func (w *response) init(c *call, header http.Header) {
 	w.c = c
-	w.header = make(http.Header, 4)
+	if w.header = header; header == nil {
+		w.header = make(http.Header, 4)
+	}
 }
 
 var (
@@ -119,9 +121,6 @@ func (w *response) writableLocked(n int) error {
 		// After the rest of the chain, or a forward, has answered.
 		return nil
 	}
-	if w.status == 0 {
-		w.writeHeaderLocked(http.StatusOK)
-	}
 	if n > 0 && (w.status == http.StatusNoContent || w.status == http.StatusNotModified || w.status == http.StatusSwitchingProtocols) {
 		return http.ErrBodyNotAllowed
 	}
@@ -204,9 +203,6 @@ func (w *response) FlushError() error {
 	}
 	if w.direct {
 		return w.c.s.SendData(&w.c.ctx, wire.FlagFlush, nil)
-	}
-	if w.status == 0 {
-		w.writeHeaderLocked(http.StatusOK)
 	}
 	return w.sendLocked(wire.FlagFlush)
 }

@@ -33,6 +33,7 @@ type worker struct {
 	mu       sync.Mutex     // initialisations are one at a time
 	requests sync.WaitGroup // streams that are being served
 	pool     pool
+	stopped  atomic.Bool // the server wants no more of it
 }
 
 func newWorker(app App) *worker {
@@ -57,6 +58,7 @@ func (w *worker) control(m wire.Msg) error {
 		}
 		return w.welcome(&msg)
 	case wire.TypeStop:
+		w.stopped.Store(true)
 		go func() {
 			w.requests.Wait()
 			w.conn.Close(nil)

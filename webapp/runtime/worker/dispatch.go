@@ -113,7 +113,7 @@ func (ex *exchange) dispatch(ctx context.Context, s *wire.Stream, d *wire.Dispat
 	var w http.ResponseWriter
 	if d.Direct {
 		w = ex.w
-		mergeHeader(w.Header(), d.Header)
+		ex.putHeader(d.Header)
 		if d.Status != 0 {
 			w.WriteHeader(d.Status)
 		}
@@ -197,6 +197,7 @@ type streamWriter struct {
 	s      *wire.Stream
 	header http.Header
 	status int
+	used   bool // status or body were written
 	sent   bool
 	body   []byte
 	err    error
@@ -208,7 +209,7 @@ func (w *streamWriter) Header() http.Header { return w.header }
 // WriteHeader implements http.ResponseWriter.
 func (w *streamWriter) WriteHeader(status int) {
 	if !w.sent && status >= 200 {
-		w.status = status
+		w.status, w.used = status, true
 	}
 }
 
@@ -217,9 +218,7 @@ func (w *streamWriter) Write(p []byte) (int, error) {
 	if w.err != nil {
 		return 0, w.err
 	}
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
+	w.used = true
 	if len(w.body)+len(p) <= wire.MaxData {
 		w.body = append(w.body, p...)
 		return len(p), nil
@@ -256,7 +255,7 @@ func (w *streamWriter) send(f wire.Flags) {
 }
 
 func (w *streamWriter) finish() error {
-	if w.status != 0 || len(w.body) > 0 {
+	if w.used {
 		w.send(0)
 	}
 	return w.err

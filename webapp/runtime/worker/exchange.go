@@ -29,6 +29,7 @@ type exchange struct {
 	input    io.Reader // the request's body, if the worker has to ask for it
 	deadline time.Time // zero: none
 	started  bool      // the head has gone to w
+	sent     []string  // names of the header fields that the application was given
 	orphaned bool      // another goroutine waits for the worker's end
 
 	stop    context.Context // ends the pump and the dispatches; made when needed
@@ -41,7 +42,8 @@ type exchange struct {
 	gate *sync.Mutex
 
 	mu         sync.Mutex
-	over       bool           // guarded by mu; no more dispatches
+	over       bool           // guarded by mu; no more dispatches, no more reading
+	reading    bool           // guarded by mu; the pump is in Read
 	handedOver bool           // guarded by mu; a dispatch writes, or wrote, the response
 	dispatches sync.WaitGroup // added to under mu
 }
@@ -80,16 +82,14 @@ func (ex *exchange) release() {
 	}
 }
 
-// stopPump ends the goroutine that reads the request's body. It may wait for
-// the client, so the connection's reading is brought to an end.
+// stopPump ends the goroutine that reads the request's body. If it waits for the
+// client, the connection's reading is brought to an end, and with it the
+// connection's use for another request.
 func (ex *exchange) stopPump() {
-	select {
-	case <-ex.pumping:
-		return
-	default:
-	}
-	rc := http.NewResponseController(ex.w)
-	if rc.SetReadDeadline(time.Now()) != nil {
+	ex.mu.Lock()
+	reading := ex.reading
+	ex.mu.Unlock()
+	if reading && http.NewResponseController(ex.w).SetReadDeadline(time.Now()) != nil {
 		_ = ex.r.Body.Close() // what cannot be interrupted can be closed
 	}
 	<-ex.pumping
@@ -271,7 +271,7 @@ func (ex *exchange) response(m wire.Msg) (over bool) {
 	}
 	h := ex.w.Header()
 	if !ex.started && !ex.direct() {
-		mergeHeader(h, r.Header)
+		ex.putHeader(r.Header)
 	}
 	if m.Flags&wire.FlagInfo != 0 {
 		ex.w.WriteHeader(r.Status)
@@ -302,18 +302,25 @@ func (ex *exchange) direct() bool {
 	return ex.handedOver
 }
 
-// mergeHeader puts the application's header fields over those that are there.
-// Cookies and Vary of both count.
-func mergeHeader(h, from http.Header) {
+// putHeader makes the response's header that of the application, which was given
+// what there was and has changed it. Only cookies that the container has set
+// since are kept beside.
+func (ex *exchange) putHeader(from http.Header) {
+	h := ex.w.Header()
+	for _, k := range ex.sent {
+		if k != "Set-Cookie" && from[k] == nil {
+			delete(h, k)
+		}
+	}
 	for k, v := range from {
 		old := h[k]
-		if len(old) == 0 || k != "Set-Cookie" && k != "Vary" {
+		if k != "Set-Cookie" || len(old) == 0 {
 			h[k] = v
 			continue
 		}
-		for _, s := range v {
-			if !slices.Contains(old, s) {
-				old = append(old, s)
+		for _, c := range v {
+			if !slices.Contains(old, c) {
+				old = append(old, c)
 			}
 		}
 		h[k] = old
@@ -331,7 +338,7 @@ func (ex *exchange) fail(r *wire.Response) {
 		panic(http.ErrAbortHandler)
 	case wire.FailStatus:
 		ex.sendError(f.Status, f.Message)
-	case wire.FailPanic, wire.FailUnavailable:
+	case wire.FailPanic, wire.FailOutOfService:
 		panic(servlet.ErrorOf(f))
 	default:
 		ex.c.Fail(ex.w, ex.r, servlet.ErrorOf(f))

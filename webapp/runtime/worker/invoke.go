@@ -3,8 +3,10 @@ package worker
 import (
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -45,6 +47,10 @@ func (ex *exchange) invoke(in *invocation, scope uint32, share bool) (wire.Frame
 		Match: uint8(p.Mapping.Match), Value: p.Mapping.Value, Pattern: p.Mapping.Pattern, Servlet: p.Mapping.Servlet,
 	}
 	m.Attributes = requestAttributes(ex.x, share)
+	if h := ex.w.Header(); len(h) > 0 {
+		m.Header = h
+		ex.sent = slices.AppendSeq(ex.sent[:0], maps.Keys(h))
+	}
 	if !share {
 		if err := ex.putSession(m); err != nil {
 			return wire.Frame{}, err
@@ -180,7 +186,11 @@ func (b failedBody) Read([]byte) (int, error) { return 0, b.err }
 func (ex *exchange) pump() {
 	b := make([]byte, wire.MaxData)
 	for {
+		if !ex.setReading(true) {
+			return
+		}
 		n, err := ex.input.Read(b)
+		ex.setReading(false)
 		if n > 0 && ex.s.SendData(ex.ctx(), 0, b[:n]) != nil {
 			return
 		}
@@ -204,6 +214,18 @@ func (ex *exchange) pump() {
 		_ = ex.s.Send(wire.TypeEnd, wire.FlagEnd, f.Set(m.Append(f.Bytes()))) // the request may be over
 		return
 	}
+}
+
+// setReading says whether the pump is in Read; false is returned if it must not
+// be any more.
+func (ex *exchange) setReading(on bool) bool {
+	ex.mu.Lock()
+	defer ex.mu.Unlock()
+	if on && ex.over {
+		return false
+	}
+	ex.reading = on
+	return true
 }
 
 func trailer(t http.Header) http.Header {

@@ -15,7 +15,7 @@ import (
 // until either side ends it. True: the request is over.
 func (ex *exchange) upgrade(c *wire.Call) bool {
 	if c.Status != 0 {
-		mergeHeader(ex.w.Header(), c.Header)
+		ex.putHeader(c.Header)
 		ex.w.WriteHeader(c.Status)
 	}
 	conn, rw, err := http.NewResponseController(ex.w).Hijack()

@@ -21,13 +21,18 @@ import (
 	"github.com/serval-server/serval/descriptor"
 	"github.com/serval-server/serval/webapp"
 	"github.com/serval-server/serval/webapp/runtime/worker"
+	"github.com/serval-server/serval/webapp/runtimetest"
 	"github.com/serval-server/serval/webapp/servlet"
 )
 
 // The test binary is its own worker.
 func TestMain(m *testing.M) {
 	if os.Getenv(servlet.WorkerEnv) != "" {
-		servlet.Main(testApp())
+		app := testApp()
+		if os.Getenv("WORKER_APP") == "runtimetest" {
+			app = runtimetest.App()
+		}
+		servlet.Main(app)
 		return
 	}
 	os.Exit(m.Run())
@@ -45,6 +50,11 @@ func testApp() servlet.App {
 			}),
 			"count": h(count), "big": h(big), "echo": h(echo), "sse": h(sse),
 			"pid": h(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, os.Getpid()) }),
+			"abort": h(func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.WriteString(w, "part")
+				_ = http.NewResponseController(w).Flush()
+				panic(http.ErrAbortHandler)
+			}),
 			"die": h(func(http.ResponseWriter, *http.Request) { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL); select {} }),
 			"fail": h(func(w http.ResponseWriter, r *http.Request) {
 				switch r.URL.Query().Get("how") {
@@ -453,4 +463,17 @@ func TestConcurrentSessions(t *testing.T) {
 	}
 	wg.Wait()
 	h.want("/count?update=1", 200, "162 <nil>")
+}
+
+// TestRuntime is the suite that every runtime must pass.
+func TestRuntime(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rt, err := worker.New(worker.Options{Command: []string{exe}, Env: []string{"WORKER_APP=runtimetest"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	runtimetest.Run(t, runtimetest.Options{Runtime: rt})
 }

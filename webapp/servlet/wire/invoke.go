@@ -27,6 +27,9 @@ type Invoke struct {
 	// Extra is for later versions and for what only some workers know.
 	// Unknown names are ignored.
 	Extra []Named
+	// Header is that of the response so far, if filters of the container
+	// have set any: the answer's replaces it.
+	Header http.Header
 	// Body is what has already been read of the request's body, at most
 	// MaxData. With FlagEnd it is all of it.
 	Body []byte
@@ -88,6 +91,7 @@ const (
 	invokeExtra   = 1 << 4
 	invokeAttrs   = 1 << 5
 	invokeTrailer = 1 << 6
+	invokeHeader  = 1 << 7
 )
 
 // Append appends the message.
@@ -100,7 +104,7 @@ func (m *Invoke) Append(b []byte) []byte {
 	}{
 		{m.HasSession, invokeSession}, {r.TLS != nil, invokeTLS}, {r.ForceQuery, invokeForceQ},
 		{!r.plainURI(), invokeURI}, {len(m.Extra) > 0, invokeExtra}, {len(m.Attributes) > 0, invokeAttrs},
-		{len(r.Trailers) > 0, invokeTrailer},
+		{len(r.Trailers) > 0, invokeTrailer}, {len(m.Header) > 0, invokeHeader},
 	} {
 		if f.on {
 			flags |= f.bit
@@ -119,6 +123,9 @@ func (m *Invoke) Append(b []byte) []byte {
 	}
 	if m.HasSession {
 		b = m.Session.append(b)
+	}
+	if flags&invokeHeader != 0 {
+		b = appendHeaders(b, m.Header)
 	}
 	return append(b, m.Body...)
 }
@@ -141,6 +148,10 @@ func (m *Invoke) Decode(p []byte) error {
 	}
 	if m.HasSession = flags&invokeSession != 0; m.HasSession {
 		m.Session.decode(&d)
+	}
+	m.Header = nil
+	if flags&invokeHeader != 0 {
+		m.Header = d.Headers()
 	}
 	m.Body = d.Rest()
 	if len(m.Body) > MaxData {

@@ -39,7 +39,7 @@ func samples() []message {
 			TLS: &TLS{Version: 0x304, Cipher: 0x1301, ServerName: "h", Protocol: "h2", Certificates: [][]byte{{1, 2}}},
 		},
 		Paths:      Paths{RequestURI: "/x", Query: "q", ServletPath: "/a", PathInfo: "/b", Match: 3, Value: "b", Pattern: "/a/*", Servlet: "s"},
-		Attributes: []Named{{"k", []byte{0xf6}}}, Extra: []Named{{"later", []byte("v")}}, Body: []byte("hello"),
+		Attributes: []Named{{"k", []byte{0xf6}}}, Extra: []Named{{"later", []byte("v")}}, Header: http.Header{"X-A": {"b"}}, Body: []byte("hello"),
 	}
 	return []message{
 		&Hello{}, &Hello{Min: 1, Max: 2, Program: "go 1.26", Capabilities: 3, Concurrency: 4, Components: []Component{{Listener, "l", 5}}},

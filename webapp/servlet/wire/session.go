@@ -224,6 +224,11 @@ const (
 	FailTooMany FailureKind = 8
 	// FailNone: the handler is content; it has sent no head of its own.
 	FailNone FailureKind = 9
+	// FailNotExist: what was asked for (the target of a dispatch) is not there.
+	FailNotExist FailureKind = 10
+	// FailOutOfService is FailUnavailable by a panic: it holds for the
+	// servlet, not for the request alone.
+	FailOutOfService FailureKind = 11
 )
 
 func (m *Failure) append(b []byte) []byte {

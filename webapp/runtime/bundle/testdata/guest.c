@@ -189,6 +189,7 @@ static void invoke(void) {
     if (parts & 32) for (u64 k = get_uint(); k && !bad; k--) skip_strings(2);
     if (parts & 16) for (u64 k = get_uint(); k && !bad; k--) skip_strings(2);
     u32 value = parts & 1 ? session() : 0;
+    if (parts & 128) for (u64 k = get_uint(); k && !bad; k--) skip_strings(2);
     u32 length = in_len - in_at; // of the body so far
     char text[32];
     switch (number < sizeof segments ? segments[number] : 0) {
