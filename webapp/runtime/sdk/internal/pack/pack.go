@@ -18,11 +18,8 @@ import (
 	"time"
 )
 
-// Modules are those that package servlet or a shipped bundle imports.
-var Modules = []string{"github.com/coder/websocket", "github.com/fxamacker/cbor/v2", "github.com/x448/float16"}
-
-// needed are those that package servlet itself imports.
-var needed = []string{"github.com/fxamacker/cbor/v2", "github.com/x448/float16"}
+// Modules are those that package servlet and the shipped bundles import.
+var Modules = []string{"github.com/fxamacker/cbor/v2", "github.com/x448/float16"}
 
 // Archive is the SDK of the module at root, as a zip with nothing in it that
 // differs from one machine to the next.
@@ -87,7 +84,7 @@ func goCommand(dir string, args ...string) ([]byte, error) {
 func goMod(v map[string]string) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "module github.com/serval-server/serval\n\ngo %s\n\nrequire (\n", v["go"])
-	for _, m := range needed {
+	for _, m := range Modules {
 		fmt.Fprintf(&b, "\t%s %s\n", m, v[m])
 	}
 	b.WriteString(")\n")
