@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 
+	_ "github.com/coder/websocket" // bundles use it, this module does not: so that go.mod says which version
+
 	"github.com/serval-server/serval/webapp/runtime/sdk/internal/pack"
 )
 

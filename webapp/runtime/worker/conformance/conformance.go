@@ -64,7 +64,7 @@ func Command(args ...string) func(t *testing.T) *Process {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer l.Close() //nolint:errcheck // one connection was accepted
+		defer l.Close() // one connection was accepted
 		cmd := exec.Command(args[0], args[1:]...)
 		cmd.Env = append(os.Environ(), servlet.WorkerEnv+"=unix:"+path)
 		cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
