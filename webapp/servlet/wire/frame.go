@@ -77,9 +77,6 @@ const (
 	// FlagEnd: the sender's direction of the stream ends with this frame.
 	// On Invoke: the request has no body beyond what the frame carries.
 	FlagEnd Flags = 1 << 0
-	// FlagUpgrade on Response: what follows in both directions is the
-	// connection itself, taken over from HTTP.
-	FlagUpgrade Flags = 1 << 1
 	// FlagFlush on Response and Data: pass it on to the client now.
 	FlagFlush Flags = 1 << 2
 	// FlagCommit on Response: the head is a commit point, so that the
