@@ -1,6 +1,7 @@
 package servlet
 
 import (
+	"bytes"
 	"encoding"
 	"fmt"
 	"reflect"
@@ -41,6 +42,7 @@ func mustDec() cbor.DecMode {
 		IndefLength:      cbor.IndefLengthForbidden,
 		DefaultMapType:   reflect.TypeFor[map[string]any](),
 		IntDec:           cbor.IntDecConvertSignedOrFail,
+		UTF8:             cbor.UTF8DecodeInvalid, // a Go string may hold any bytes
 	}
 	m, err := o.DecMode()
 	if err != nil {
@@ -69,7 +71,40 @@ func encode(value any) (b []byte, err error) {
 	if b, err = encMode.Marshal(value); err != nil {
 		return nil, fmt.Errorf("cannot encode a %T: %w", value, err)
 	}
+	if !timesFit(b) {
+		return nil, fmt.Errorf("cannot encode a %T: it has a time outside of the years 0 to 9999", value)
+	}
 	return b, nil
+}
+
+// timesFit reports that the times in an encoding can be read again: RFC 3339
+// has four digits for the year, which the encoder does not look at. The items
+// of definite length stand one behind the other, so no nesting is followed.
+func timesFit(b []byte) bool {
+	const dateTime, text = 0xc0, 3 // tag 0 (RFC 8949 §3.4.1); a major type
+	if bytes.IndexByte(b, dateTime) < 0 {
+		return true
+	}
+	for tagged := false; len(b) > 0; {
+		first, major := b[0], b[0]>>5
+		n, head := uint64(first&0x1f), 1
+		if n >= 24 && n <= 27 {
+			size := 1 << (n - 24)
+			n, head = 0, 1+size
+			for _, c := range b[1:min(head, len(b))] {
+				n = n<<8 | uint64(c)
+			}
+		}
+		b = b[min(head, len(b)):]
+		if major == 2 || major == text {
+			if tagged && (len(b) < 5 || b[4] != '-') {
+				return false
+			}
+			b = b[min(n, uint64(len(b))):]
+		}
+		tagged = first == dateTime
+	}
+	return true
 }
 
 func decodeAs[T any](data []byte) (T, error) {

@@ -315,6 +315,30 @@ func TestKeepDecoded(t *testing.T) {
 	}
 }
 
+// TestTimesThatCannotBeReadAgain are refused when they are set, not lost when they
+// are read.
+func TestTimesThatCannotBeReadAgain(t *testing.T) {
+	for year, ok := range map[int]bool{-1: false, 0: true, 2026: true, 9999: true, 10000: false} {
+		at := time.Date(year, 11, 7, 5, 51, 11, 0, time.UTC)
+		type visit struct {
+			Raw []byte
+			At  time.Time
+		}
+		for _, v := range []any{at, []any{"\xc0", at}, visit{[]byte{0xc0, 0xc0}, at}, map[string]time.Time{"k": at}} {
+			b, err := servlet.Encode(v)
+			if (err == nil) != ok {
+				t.Errorf("year %d in a %T: %v", year, v, err)
+			}
+			if err == nil {
+				var back any
+				if err := servlet.Decode(b, &back); err != nil {
+					t.Errorf("year %d in a %T: %v", year, v, err)
+				}
+			}
+		}
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	for _, v := range []any{1, "x", []string{"a"}, map[string]int{"k": 1}, cart{Items: map[string]int{"x": 1}}, time.Unix(0, 0), nil, true, 1.5} {
 		b, err := servlet.Encode(v)
