@@ -57,6 +57,9 @@ func (s *Session) entryLocked(name string) (*entry, error) {
 	if s.over {
 		return nil, ErrInvalid
 	}
+	if err := s.unstageLocked(); err != nil {
+		return nil, err
+	}
 	if e := s.entries[name]; e != nil {
 		return e, nil
 	}

@@ -46,6 +46,12 @@ func (s *Session) Commit() error {
 	if s.over || s.frozen {
 		return nil
 	}
+	if ch := s.staged; ch != nil {
+		s.staged = nil // nothing else is known of the session
+		out := Changes{Attributes: ch.Attributes, MaxInactive: s.maxInactive}
+		s.maxInactive = nil
+		return s.backend.Commit(&out)
+	}
 	ch, err := s.changesLocked()
 	if err != nil {
 		return err
@@ -95,34 +101,6 @@ func (s *Session) changesLocked() (Changes, error) {
 		s.context.cfg.Logger.Error("session attribute was not stored", "error", bad)
 	}
 	return ch, nil
-}
-
-// Stage puts changes that another process has made within this request (a
-// filter in a worker, say) into the view, as if they had been made here.
-func (s *Session) Stage(ch *Changes) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.writableLocked(); err != nil {
-		return err
-	}
-	for _, c := range ch.Attributes {
-		e, err := s.entryLocked(c.Name)
-		if err != nil {
-			return err
-		}
-		*e = entry{base: e.base, exists: e.exists, read: e.read, dirty: true, removed: c.Remove, bytes: c.Value}
-	}
-	for _, n := range ch.Read {
-		e, err := s.entryLocked(n)
-		if err != nil {
-			return err
-		}
-		e.read = true
-	}
-	if ch.MaxInactive != nil {
-		s.maxInactive = ch.MaxInactive
-	}
-	return nil
 }
 
 // Detach ends the exclusive use of the session (serialised access) while its

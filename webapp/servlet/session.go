@@ -19,6 +19,7 @@ type Session struct {
 
 	mu          sync.Mutex
 	entries     map[string]*entry // guarded by mu
+	staged      *Changes          // guarded by mu; see Stage; then there are no entries
 	maxInactive *time.Duration    // guarded by mu; what this request has set
 	detached    bool              // guarded by mu; see Detach
 	over        bool              // guarded by mu; invalidated by this request
@@ -78,6 +79,9 @@ func (s *Session) Names() ([]string, error) {
 	defer s.mu.Unlock()
 	if s.over {
 		return nil, ErrInvalid
+	}
+	if err := s.unstageLocked(); err != nil {
+		return nil, err
 	}
 	stored, err := s.backend.Names()
 	if err != nil {

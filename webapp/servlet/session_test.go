@@ -294,6 +294,40 @@ func TestStage(t *testing.T) {
 	}
 }
 
+// What a worker has changed is committed as it came if nobody looks at it, and with
+// the rest if somebody does.
+func TestStageWhole(t *testing.T) {
+	value := func(n int) []byte { return must[[]byte](t)(servlet.Encode(n)) }
+	b := servlettest.NewSession("s")
+	s := request(t, b)
+	check(t, s.Stage(&servlet.Changes{Attributes: []servlet.Change{{Name: "a", Value: value(1)}, {Name: "b", Value: value(2)}}}))
+	check(t, s.Commit())
+	check(t, s.Commit())
+	if n := len(b.Commits()); n != 1 {
+		t.Fatalf("%d commits, want 1", n)
+	}
+	if got := must[int](t)(servlet.Get[int](s, "b")); got != 2 {
+		t.Fatalf("after the commit: %d", got)
+	}
+	s = request(t, b)
+	check(t, s.Stage(&servlet.Changes{Attributes: []servlet.Change{{Name: "a", Value: value(3)}}}))
+	check(t, s.Stage(&servlet.Changes{Attributes: []servlet.Change{{Name: "a", Remove: true}, {Name: "c", Value: value(4)}}}))
+	if got := must[[]string](t)(s.Names()); strings.Join(got, " ") != "b c" {
+		t.Fatalf("names are %q", got)
+	}
+	check(t, servlet.Set(s, "b", 5))
+	check(t, s.Commit())
+	s = request(t, b)
+	for name, want := range map[string]int{"b": 5, "c": 4} {
+		if got := must[int](t)(servlet.Get[int](s, name)); got != want {
+			t.Errorf("%s is %d, want %d", name, got, want)
+		}
+	}
+	if got := must[[]string](t)(s.Names()); strings.Join(got, " ") != "b c" {
+		t.Fatalf("names are %q", got)
+	}
+}
+
 // TestKeepDecoded: with serialised access a value is handed from request to
 // request, unless somebody else has changed it meanwhile.
 func TestKeepDecoded(t *testing.T) {

@@ -65,7 +65,7 @@ func (ex *exchange) answer(c *wire.Call) (*wire.Reply, error) {
 	}
 	switch c.Op {
 	case wire.OpCommit:
-		if err := s.Stage(ex.pr.held.changes(c.Changes, s.ID())); err != nil {
+		if err := s.Stage(ex.pr.held.changes(c.Changes, s)); err != nil {
 			return nil, err
 		}
 		if c.Flag {
@@ -110,7 +110,7 @@ func (h *heldValues) answer(c *wire.Call, b servlet.SessionBackend) (*wire.Reply
 		r.Names = names
 		return r, err
 	case wire.OpCommit:
-		return nil, b.Commit(h.changes(c.Changes, b.ID()))
+		return nil, b.Commit(h.changes(c.Changes, b))
 	case wire.OpInvalidate:
 		return nil, b.Invalidate()
 	case wire.OpChangeID:

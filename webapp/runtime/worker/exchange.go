@@ -40,6 +40,7 @@ type exchange struct {
 	// are dispatched from it: the container's side of a request is not for
 	// several goroutines at once.
 	gate *sync.Mutex
+	own  sync.Mutex // the gate of a request that was not dispatched
 
 	mu         sync.Mutex
 	over       bool           // guarded by mu; no more dispatches, no more reading
@@ -253,10 +254,14 @@ func (ex *exchange) write(p []byte, f wire.Flags) error {
 	return err
 }
 
+// responses are used again, for the sake of their header's map.
+var responses = sync.Pool{New: func() any { return new(wire.Response) }}
+
 // response takes the head, or the end, of an answer.
 func (ex *exchange) response(m wire.Msg) (over bool) {
 	defer m.Free()
-	var r wire.Response
+	r := responses.Get().(*wire.Response)
+	defer responses.Put(r)
 	if err := r.Decode(m.Payload); err != nil {
 		ex.pr.end("killed: " + err.Error())
 		return false
@@ -282,7 +287,7 @@ func (ex *exchange) response(m wire.Msg) (over bool) {
 	}
 	if r.Failure != nil {
 		ex.dispatches.Wait()
-		ex.fail(&r)
+		ex.fail(r)
 		return true
 	}
 	if r.Status != 0 && !ex.started {
@@ -355,7 +360,7 @@ func (ex *exchange) stage(m *wire.Changes) error {
 	if s == nil {
 		return nil // it has ended meanwhile
 	}
-	ch := ex.pr.held.changes(m, s.ID())
+	ch := ex.pr.held.changes(m, s)
 	if err := s.Stage(ch); err != nil && !errors.Is(err, servlet.ErrInvalid) {
 		return err
 	}
@@ -363,7 +368,7 @@ func (ex *exchange) stage(m *wire.Changes) error {
 }
 
 // changes copies what a frame holds, and notes what the worker keeps of it.
-func (h *heldValues) changes(m *wire.Changes, session string) *servlet.Changes {
+func (h *heldValues) changes(m *wire.Changes, s interface{ ID() string }) *servlet.Changes {
 	ch := &servlet.Changes{Read: m.Read}
 	if len(m.Attrs) > 0 {
 		ch.Attributes = make([]servlet.Change, len(m.Attrs))
@@ -374,7 +379,9 @@ func (h *heldValues) changes(m *wire.Changes, session string) *servlet.Changes {
 		if !c.Remove {
 			v := append(make([]byte, 0, len(c.Value)), c.Value...)
 			ch.Attributes[i].Value = v
-			h.told(session, c.Name, c.Token, v)
+			if c.Token != 0 {
+				h.told(s.ID(), c.Name, c.Token, v)
+			}
 		}
 	}
 	if m.HasMaxInactive {

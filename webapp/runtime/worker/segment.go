@@ -109,7 +109,7 @@ func (sg *segment) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if nested {
 		ex.gate = from.gate
 	} else {
-		ex.gate = new(sync.Mutex)
+		ex.gate = &ex.own
 	}
 	defer ex.release()
 	if err := ex.begin(from); err != nil {

@@ -248,9 +248,15 @@ func (d *Decoder) Time() time.Time {
 
 // Headers reads header fields. Names are expected in canonical form, as
 // net/http has them, and put into it if they are not. It is never nil.
-func (d *Decoder) Headers() http.Header {
+func (d *Decoder) Headers() http.Header { return d.headers(nil) }
+
+// headers is Headers, and uses the map h again if it is not nil.
+func (d *Decoder) headers(h http.Header) http.Header {
 	n := d.count(2)
-	h := make(http.Header, n)
+	if h == nil {
+		h = make(http.Header, n)
+	}
+	clear(h)
 	values := make([]string, n) // one array for the first value of each name
 	for i := range n {
 		name, value := d.String(), d.String()

@@ -53,11 +53,12 @@ func (m *Response) Append(b []byte) []byte {
 	return append(b, m.Body...)
 }
 
-// Decode reads the message; Body and the values of Changes are part of p.
+// Decode reads the message; Body and the values of Changes are part of p. The
+// map that Header was before is used again.
 func (m *Response) Decode(p []byte) error {
 	d := Decoder{b: p}
 	flags := d.Byte()
-	*m = Response{Status: d.status(), Header: d.Headers()}
+	*m = Response{Status: d.status(), Header: d.headers(m.Header)}
 	if flags&respChanges != 0 {
 		m.Changes = new(Changes)
 		m.Changes.decode(&d)
