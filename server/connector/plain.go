@@ -87,7 +87,7 @@ func (c *plainConn) Read(p []byte) (int, error) {
 			n, c.skipped = copy(p, rest), -1
 			break
 		}
-		if n = 0; err != nil {
+		if err != nil {
 			return 0, err
 		}
 		n, err = c.conn.Read(p)
