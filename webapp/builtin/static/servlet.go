@@ -180,7 +180,10 @@ func (s *Servlet) missing(w http.ResponseWriter, r *http.Request, t Target) {
 // is relative to the host, as Tomcat's is, and can name no other host: several
 // slashes at its beginning become one.
 func (s *Servlet) redirect(w http.ResponseWriter, r *http.Request, t Target) {
-	uri := "/" + strings.TrimLeft(t.URI, "/\\") + "/"
+	uri := "/"
+	if rest := strings.TrimLeft(t.URI, "/\\"); rest != "" {
+		uri += rest + "/"
+	}
 	if r.URL.RawQuery != "" || r.URL.ForceQuery {
 		uri += "?" + r.URL.RawQuery
 	}

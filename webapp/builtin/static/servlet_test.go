@@ -73,7 +73,7 @@ func TestPaths(t *testing.T) {
 }
 
 func FuzzPaths(f *testing.F) {
-	for _, s := range []string{"/a.txt", "/WEB-INF/web.xml", "/x/../WEB-INF/web.xml", "/web-inf\\web.xml", "/\x00", "//", "/WEB-INF./web.xml"} {
+	for _, s := range []string{"/a.txt", "/WEB-INF/web.xml", "/x/../WEB-INF/web.xml", "/web-inf\\web.xml", "/\x00", "//", "", "/WEB-INF./web.xml"} {
 		f.Add(s)
 	}
 	cfg, err := ParseParams(map[string]string{"listings": "true", "readonly": "false"})
