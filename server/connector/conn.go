@@ -56,6 +56,7 @@ func (l *listener) watch() {
 			for c := range l.conns {
 				c.read.sweep(now, l.opened, c.Conn.SetReadDeadline)
 				c.write.sweep(now, l.opened, c.Conn.SetWriteDeadline)
+				c.presence.sweep(now, c.Conn)
 			}
 			l.mu.Unlock()
 		case <-l.over:
@@ -120,6 +121,7 @@ type conn struct {
 	once     sync.Once
 	read     deadline
 	write    deadline
+	presence presence
 }
 
 // deadline is a moment until which the sweeper leaves a connection alone.
@@ -185,6 +187,7 @@ func (c *conn) Close() error {
 		l.mu.Lock()
 		delete(l.conns, c)
 		l.mu.Unlock()
+		c.presence.forget()
 		l.free()
 	})
 	return c.Conn.Close()

@@ -78,7 +78,8 @@ func New(o Options) (*Connector, error) {
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
 			return conninfo.With(withPlain(ctx, conn), o.Config.Name, conn.LocalAddr(), conn.RemoteAddr())
 		},
-		ErrorLog: slog.NewLogLogger(errorLog{o.Logger.Handler()}, slog.LevelWarn),
+		ConnState: connState,
+		ErrorLog:  slog.NewLogLogger(errorLog{o.Logger.Handler()}, slog.LevelWarn),
 	}
 	if c.tls != nil {
 		c.http.TLSConfig = c.tls.config()

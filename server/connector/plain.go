@@ -40,9 +40,12 @@ const (
 
 type plainKey struct{}
 
-// withPlain keeps a plainConn for ambiguous.
+// withPlain keeps a plainConn for ambiguous, and has its client watched.
 func withPlain(ctx context.Context, conn net.Conn) context.Context {
 	if c, ok := conn.(*plainConn); ok {
+		if canWatch {
+			ctx = c.presence.watch(ctx, &c.listener.clock)
+		}
 		return context.WithValue(ctx, plainKey{}, c)
 	}
 	return ctx
@@ -76,6 +79,9 @@ const maxSkipped = 256
 // Read implements net.Conn. Empty lines before the first request are left out (RFC
 // 9112 §2.2: a server should ignore at least one).
 func (c *plainConn) Read(p []byte) (int, error) {
+	if c.presence.background(len(p)) {
+		return 0, nil
+	}
 	n, err := c.conn.Read(p)
 	for n > 0 && c.skipped >= 0 {
 		rest := bytes.TrimLeft(p[:n], "\r\n")
