@@ -41,7 +41,7 @@ func mustDec() cbor.DecMode {
 		DupMapKey:        cbor.DupMapKeyEnforcedAPF,
 		IndefLength:      cbor.IndefLengthForbidden,
 		DefaultMapType:   reflect.TypeFor[map[string]any](),
-		IntDec:           cbor.IntDecConvertSignedOrFail,
+		IntDec:           cbor.IntDecConvertSignedOrBigInt,
 		UTF8:             cbor.UTF8DecodeInvalid, // a Go string may hold any bytes
 	}
 	m, err := o.DecMode()

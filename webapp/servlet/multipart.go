@@ -74,11 +74,10 @@ type partReader struct {
 	// belong to the part: 1 if a CR came before the LF of delim.
 	eol    int64
 	prev   byte  // the byte before this one
-	after  int   // 1: delim has just ended; 2: and "-" came after it; 3: and another
+	after  int   // 1: delim has just ended; 2: "-" came after it; 3: and another; 4: white space; 5: CR
 	ended  bool  // the last delimiter has gone by: the rest is nobody's
 	seen   bool  // the first delimiter has gone by
-	first  bool  // on its line
-	bare   bool  // it ended with LF alone, and so do all others
+	bare   bool  // its line ended with LF alone, and so do all others
 	header bool  // in a part's header
 	blank  bool  // the header's line has nothing in it so far
 	part   int64 // bytes of the part's body so far; negative: there is no part
@@ -163,9 +162,10 @@ func (p *partReader) bodyByte(c byte) int64 {
 	return size
 }
 
-// endsDelimiter looks at what follows the boundary: white space, or the two
-// dashes of the last one. With anything else it is the beginning of a longer
-// word, and the part goes on. It reports that the byte has been dealt with.
+// endsDelimiter looks at what follows the boundary: the two dashes of the last
+// delimiter, or white space and a line end. With anything else it is the beginning
+// of a longer word, and the text goes on. It reports that the byte has been dealt
+// with.
 func (p *partReader) endsDelimiter(c byte) bool {
 	was := p.after
 	p.after = 0
@@ -179,23 +179,40 @@ func (p *partReader) endsDelimiter(c byte) bool {
 	case was == 2 && c == '-', was == 3 && (c == ' ' || c == '\t' || c == '\r'):
 		p.after, p.part = 3, -1
 		return true
+	case was == 2:
+		return false
 	case was == 3:
 		p.ended = c == '\n' && (p.bare || p.prev == '\r')
 		return p.ended
-	case was == 1 && (c == ' ' || c == '\t' || c == '\r' || c == '\n'):
+	case !p.seen:
+		return p.firstDelimiter(was, c)
+	case c == ' ' || c == '\t' || c == '\r' || c == '\n':
 		p.header, p.blank, p.part = true, false, -1
-		p.first, p.seen = !p.seen, true
 		p.headerByte(c)
 		return true
 	}
 	return false
 }
 
+// firstDelimiter looks at the rest of the first delimiter's line. Its end decides
+// how all lines end; what is none is text that nobody reads.
+func (p *partReader) firstDelimiter(was int, c byte) bool {
+	switch {
+	case was != 5 && (c == ' ' || c == '\t'):
+		p.after = 4
+	case was != 5 && c == '\r':
+		p.after = 5
+	case c == '\n':
+		p.seen, p.bare = true, was != 5
+		p.header, p.blank = true, true
+	default:
+		return false
+	}
+	return true
+}
+
 // headerByte looks for the empty line that ends a part's header.
 func (p *partReader) headerByte(c byte) {
-	if p.first && c != ' ' && c != '\t' {
-		p.first, p.bare = false, c == '\n'
-	}
 	switch c {
 	case '\n':
 		if p.blank {
