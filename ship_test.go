@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 func program(t *testing.T) string {
 	t.Helper()
 	built.once.Do(func() {
-		if built.dir, built.err = os.MkdirTemp("", "serval-bin-"); built.err != nil { //nolint:usetesting // for all tests, not this one
+		if built.dir, built.err = os.MkdirTemp("", "serval-bin-"); built.err != nil {
 			return
 		}
 		out, err := exec.CommandContext(context.Background(), "go", "build", "-o", filepath.Join(built.dir, "serval"), ".").CombinedOutput()
@@ -232,6 +232,31 @@ func TestBenchHome(t *testing.T) {
 			b.get("/count?pad=x", 400, "is not a number")
 			b.get("/invalidate", 200, "ok 1\n")
 			b.get("/read", 200, "n=0 new=1 ")
+			crowd(t, base+app+"/count")
 		})
 	}
+}
+
+// crowd sends more requests at once than there are instances of a WebAssembly
+// module, each of which makes a session and so has a listener told.
+func crowd(t *testing.T, address string) {
+	t.Helper()
+	client := &http.Client{Timeout: 25 * time.Second} // five times what an event may wait
+	defer client.CloseIdleConnections()
+	var wg sync.WaitGroup
+	for range 64 {
+		wg.Go(func() {
+			res, err := client.Get(address)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer res.Body.Close()
+			body, err := io.ReadAll(res.Body)
+			if err != nil || res.StatusCode != http.StatusOK || !strings.HasPrefix(string(body), "n=1 new=1 ") {
+				t.Errorf("%s: status %d, %q, %v", address, res.StatusCode, body, err)
+			}
+		})
+	}
+	wg.Wait()
 }

@@ -32,8 +32,9 @@ type instance struct {
 	mod   api.Module
 	start api.Function
 	call  api.Function
-	hello []byte // the payload of its greeting
-	bad   bool   // it has failed in some way
+	hello []byte        // the payload of its greeting
+	bad   bool          // it has failed in some way
+	slots chan struct{} // where its token is while it is in use
 
 	welcomed bool // it has been given the server's welcome
 
@@ -155,9 +156,10 @@ func (h *host) guestWelcome(payload []byte) ([]byte, error) {
 	return wire.AppendFrame(nil, wire.TypeWelcome, 0, 0, w.Append(nil)), nil
 }
 
-// get takes an instance that is ready to serve; it waits for its turn.
-func (h *host) get(ctx context.Context) (*instance, error) {
-	h.slots <- struct{}{}
+// get takes an instance that is ready to serve; it waits for its turn, which is a
+// token in slots.
+func (h *host) get(ctx context.Context, slots chan struct{}) (*instance, error) {
+	slots <- struct{}{}
 	<-h.welcomed
 	h.mu.Lock()
 	var in *instance
@@ -169,10 +171,11 @@ func (h *host) get(ctx context.Context) (*instance, error) {
 	var err error
 	if in == nil {
 		if in, err = h.instantiate(ctx); err != nil {
-			<-h.slots
+			<-slots
 			return nil, err
 		}
 	}
+	in.slots = slots
 	if err := in.catchUp(ctx); err != nil {
 		in.bad = true
 		h.put(in)
@@ -223,7 +226,7 @@ func (in *instance) replay(ctx context.Context, payload []byte) error {
 // put gives an instance back. One that has failed, or has grown to more than
 // half of what it may have, is closed.
 func (h *host) put(in *instance) {
-	defer func() { <-h.slots }()
+	defer func(slots chan struct{}) { <-slots }(in.slots)
 	if in.bad || int64(in.mod.Memory().Size()) > h.opts.Memory/2 {
 		in.close(context.Background())
 		return

@@ -114,7 +114,11 @@ func (h *host) root(hd wire.Header, frame []byte, serve func(context.Context, wi
 
 // serve has an instance serve a request or an event.
 func (h *host) serve(ctx context.Context, hd wire.Header, frame []byte) {
-	in, err := h.get(ctx)
+	slots := h.slots
+	if hd.Type == wire.TypeEvent {
+		slots = h.events
+	}
+	in, err := h.get(ctx, slots)
 	if err == nil {
 		err = in.run(ctx, hd.Stream, frame)
 		h.put(in)
@@ -147,7 +151,7 @@ func (h *host) serveInit(ctx context.Context, hd wire.Header, frame []byte) {
 	if len(payload) > 0 && wire.InitOp(payload[0]) == wire.InitDestroy {
 		h.destroy(ctx, payload)
 	}
-	in, err := h.get(ctx)
+	in, err := h.get(ctx, h.slots)
 	var answer []byte
 	if err == nil {
 		in.failed, in.holding, in.held = false, true, nil

@@ -65,7 +65,7 @@ func Serve(ctx context.Context, o Options) error {
 			return err
 		}
 	}
-	h := &host{opts: o, out: o.Conn, streams: make(map[uint32]*stream), slots: make(chan struct{}, o.Instances), welcomed: make(chan struct{})}
+	h := &host{opts: o, out: o.Conn, streams: make(map[uint32]*stream), slots: make(chan struct{}, o.Instances), events: make(chan struct{}, max(2, o.Instances/4)), welcomed: make(chan struct{})}
 	defer h.close(ctx)
 	if err := h.compile(ctx, code); err != nil {
 		return fmt.Errorf("%s: %w", o.File, err)
@@ -99,6 +99,10 @@ type host struct {
 	welcomed      chan struct{} // closed when both are there
 
 	slots chan struct{} // a token for each instance that is in use
+	// events is the same for those that tell listeners of something: a request
+	// that holds an instance may wait for that, so it must not wait for one
+	// of those.
+	events chan struct{}
 
 	initMu sync.Mutex // one initialisation at a time
 	mu     sync.Mutex
