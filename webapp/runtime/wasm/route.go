@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/serval-server/serval/webapp/servlet"
 	"github.com/serval-server/serval/webapp/servlet/wire"
 )
 
@@ -115,7 +116,7 @@ func (h *host) root(hd wire.Header, frame []byte, serve func(context.Context, wi
 // serve has an instance serve a request or an event.
 func (h *host) serve(ctx context.Context, hd wire.Header, frame []byte) {
 	slots := h.slots
-	if hd.Type == wire.TypeEvent {
+	if payload := frame[wire.HeaderLen:]; hd.Type == wire.TypeEvent && len(payload) > 0 && !beginsRequest(payload) {
 		slots = h.events
 	}
 	in, err := h.get(ctx, slots)
@@ -127,6 +128,12 @@ func (h *host) serve(ctx context.Context, hd wire.Header, frame []byte) {
 	if err != nil {
 		h.fail(hd.Stream, err)
 	}
+}
+
+// beginsRequest reports that an event's instance is that of the request whose
+// listeners it tells, until the request's end: it takes its turn as a request does.
+func beginsRequest(event []byte) bool {
+	return servlet.EventKind(event[0]) == servlet.RequestInitialized
 }
 
 // forget ends a root stream on this side.
