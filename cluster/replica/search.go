@@ -1,0 +1,105 @@
+package replica
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// search is the question who has a session that this node does not know.
+type search struct {
+	open     map[NodeID]bool // asked, not yet answered
+	best     Reign
+	sent     time.Duration
+	deadline time.Duration
+}
+
+// patience is how many times Locate a search goes on asking those that do not
+// answer, before it refuses the request: not to hear is not to know that there
+// is no session.
+const patience = 50
+
+func sortedKeys[V any](m map[NodeID]V) []NodeID { return slices.Sorted(maps.Keys(m)) }
+
+func (n *Node) startSearch(s *session) {
+	if s.search != nil || s.claim != nil {
+		return
+	}
+	s.search = &search{open: map[NodeID]bool{}, sent: n.now, deadline: n.now + patience*n.cfg.Locate}
+	for _, id := range n.scope(s.ID) {
+		if id != n.cfg.Self {
+			s.search.open[id] = true
+			n.send(id, WhoHas{s.ID})
+		}
+	}
+	n.active[s.ID] = true
+	n.finishSearch(s)
+}
+
+func (n *Node) onHas(from NodeID, m Has) {
+	s := n.sessions[m.ID]
+	if s == nil {
+		return
+	}
+	if s.search == nil {
+		if from == n.authority(s) && m.Reign == (Reign{}) && n.overdue(s) {
+			n.drop(s) // forgotten where it would be known, and too old to live
+		}
+		return
+	}
+	delete(s.search.open, from)
+	if m.Reign.Compare(s.search.best) > 0 {
+		s.search.best = m.Reign
+	}
+	n.finishSearch(s)
+}
+
+// askAgain repeats the question to those that have not answered.
+func (n *Node) askAgain(s *session) {
+	q := s.search
+	if q == nil || n.now-q.sent < n.cfg.Locate {
+		return
+	}
+	n.finishSearch(s)
+	if s.search == nil {
+		return
+	}
+	q.sent = n.now
+	for _, id := range sortedKeys(q.open) {
+		n.send(id, WhoHas{s.ID})
+	}
+}
+
+// finishSearch ends a search that knows enough.
+func (n *Node) finishSearch(s *session) {
+	q := s.search
+	if q == nil {
+		return
+	}
+	found := q.best != (Reign{}) && n.now-q.sent >= n.cfg.Locate
+	if len(q.open) > 0 && !found && !s.Known() {
+		if n.now >= q.deadline {
+			s.search = nil
+			n.answer(s, Answer{Verdict: Refuse})
+		}
+		return
+	}
+	s.search = nil
+	known := s.Known() // it may have come meanwhile
+	switch {
+	case s.Life.Kind != Live || !known && q.best == (Reign{}):
+		n.answer(s, Answer{Verdict: Unknown})
+		if !known && s.promised == (Reign{}) {
+			n.forget(s)
+		}
+	case n.isHome(s):
+		n.answer(s, Answer{Verdict: Serve})
+	case q.best.Home != n.cfg.Self && n.alive(q.best.Home):
+		n.answer(s, Answer{Verdict: Forward, Home: q.best.Home})
+	default:
+		if q.best.Compare(s.promised) > 0 {
+			s.promised = q.best
+		}
+		n.startClaim(s)
+	}
+}

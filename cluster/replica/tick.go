@@ -1,0 +1,194 @@
+package replica
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// Tick does what time brings about: it sends again what was not answered, ends
+// sessions, claims those of dead homes, and compares copies with a peer. It
+// wants to be called every 10 to 50 ms; a longer gap counts as a pause.
+func (n *Node) Tick(now time.Duration) {
+	n.at(now)
+	if n.now-n.ticked >= n.cfg.Pause {
+		// Stopped, and perhaps taken for dead: a request is served only after
+		// the owners have confirmed the reign.
+		n.resumed = n.now
+	}
+	n.ticked = n.now
+	for _, id := range slices.Sorted(maps.Keys(n.active)) {
+		if s := n.sessions[id]; s == nil || n.tickActive(s) {
+			delete(n.active, id)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(n.sessions)) {
+		n.sweep(n.sessions[id])
+	}
+	if n.now >= n.digestAt {
+		n.digestAt = n.now + n.cfg.DigestEvery
+		n.sendDigest()
+	}
+}
+
+// tickActive looks after one session's open business; true if there is none.
+func (n *Node) tickActive(s *session) (done bool) {
+	if s.claim != nil && n.now-s.claim.sent >= n.cfg.Retry {
+		n.sendClaims(s)
+	}
+	n.endDoubt(s)
+	n.askAgain(s)
+	n.expireWrites(s)
+	if n.isHome(s) {
+		if n.resync(s) {
+			n.release(s)
+			return len(s.writes) == 0 && s.claim == nil && s.search == nil
+		}
+		return false
+	}
+	return len(s.writes) == 0 && s.claim == nil && s.search == nil
+}
+
+// sweep ends, adopts and forgets.
+func (n *Node) sweep(s *session) {
+	idle := n.now - s.used
+	switch {
+	case s.Life.Kind != Live:
+		if n.now-s.endedAt > n.cfg.DeadTTL && len(s.writes) == 0 {
+			n.forget(s)
+		}
+	case !s.Known():
+		if idle > n.cfg.DeadTTL && s.claim == nil && s.search == nil {
+			n.forget(s)
+		}
+	case n.isHome(s) && s.claim == nil:
+		if idle > n.cfg.MaxIdle && len(s.writes) == 0 {
+			n.endIdle(s)
+		}
+	case s.claim != nil:
+		if idle > n.cfg.MaxIdle+4*n.cfg.Grace {
+			// Too few of its owners are left to claim it, and it is too old.
+			n.answer(s, Answer{Verdict: Unknown})
+			n.drop(s)
+		}
+	case n.orphaned(s):
+		n.startClaim(s)
+	case n.overdue(s) && idle > n.cfg.MaxIdle+2*n.cfg.Grace && n.firstOwner(s):
+		// A claim was begun and never ended: nobody is home. End it here.
+		n.startClaim(s)
+	case n.overdue(s) && n.now-s.asked >= n.cfg.DigestEvery:
+		// Long unused, and its home has not said what became of it.
+		s.asked = n.now
+		if to := n.authority(s); to != 0 {
+			n.send(to, Need{s.ID})
+		}
+	}
+}
+
+// authority is the node that knows what became of a session: its home, or the
+// first of its owners once the home is gone. Zero if there is none but this one.
+func (n *Node) authority(s *session) NodeID {
+	if home := n.believedHome(s); home != n.cfg.Self && n.alive(home) {
+		return home
+	}
+	if others := n.others(s); len(others) > 0 {
+		return others[0]
+	}
+	return 0
+}
+
+// overdue reports whether a copy should have heard of its session's end.
+func (n *Node) overdue(s *session) bool {
+	return !n.isHome(s) && s.claim == nil && n.now-s.used > n.cfg.MaxIdle+n.cfg.Grace
+}
+
+// endIdle expires a session at home; after a pause only once the owners have
+// confirmed that this still is its home.
+func (n *Node) endIdle(s *session) {
+	if s.confirmed < n.resumed {
+		n.startClaim(s)
+		return
+	}
+	d := s.State.End(Life{Kind: Dead, Dot: n.nextDot(s), Reason: Expired})
+	s.endedAt = n.now
+	n.emit(Ended{s.ID, s.Life})
+	n.active[s.ID] = true
+	for _, o := range n.others(s) {
+		n.send(o, Update{Reign: s.reign, Delta: d})
+		s.markSent(o, n.now)
+	}
+}
+
+// orphaned reports whether the session's home has been gone for long enough,
+// and this node is the one to claim it.
+func (n *Node) orphaned(s *session) bool {
+	home := n.believedHome(s)
+	if n.alive(home) && home != n.cfg.Self {
+		return false
+	}
+	if at, ok := n.gone[home]; ok && n.now-at < n.cfg.AdoptAfter {
+		return false
+	}
+	return n.firstOwner(s)
+}
+
+// firstOwner reports whether this node comes first among the session's owners,
+// its home apart.
+func (n *Node) firstOwner(s *session) bool {
+	owners := Owners(s.ID, 0, n.cfg.Owners, n.members)
+	return len(owners) > 0 && owners[0] == n.cfg.Self
+}
+
+func (n *Node) viewChanged(s *session) {
+	if c := s.claim; c != nil {
+		for _, id := range sortedKeys(c.promised) {
+			if !c.promised[id] && !n.alive(id) && n.now >= c.doubt {
+				delete(c.promised, id)
+			}
+		}
+		for _, id := range n.scope(s.ID) {
+			if _, asked := c.promised[id]; !asked && id != n.cfg.Self {
+				c.promised[id] = false // back again: a tick asks it
+			}
+		}
+		n.finishClaim(s)
+	}
+	if q := s.search; q != nil {
+		for _, id := range sortedKeys(q.open) {
+			if !n.alive(id) {
+				delete(q.open, id)
+			}
+		}
+		n.finishSearch(s)
+	}
+	if n.isHome(s) && n.sessions[s.ID] == s {
+		n.active[s.ID] = true // new owners, or fewer to wait for
+		n.settle(s)
+	}
+}
+
+// Drain hands every session that is at home here to another owner. Requests
+// are forwarded from then on. It is called again until Homes is 0.
+func (n *Node) Drain(now time.Duration) {
+	n.at(now)
+	for _, id := range slices.Sorted(maps.Keys(n.sessions)) {
+		s := n.sessions[id]
+		if !n.isHome(s) || s.Life.Kind != Live || s.claim != nil || len(s.writes) > 0 {
+			continue
+		}
+		if others := n.others(s); len(others) > 0 {
+			n.grant(s, others[0])
+		}
+	}
+}
+
+// Homes is the number of living sessions at home here.
+func (n *Node) Homes() int {
+	c := 0
+	for _, s := range n.sessions {
+		if n.isHome(s) && s.Life.Kind == Live {
+			c++
+		}
+	}
+	return c
+}

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/serval-server/serval/cluster/replica"
+)
+
+// bug is a defect planted at the border of a node: what other systems do, or
+// what we might do by mistake. The simulator must catch each.
+type bug struct {
+	name string
+	// message changes or swallows (nil) what is sent.
+	message   func(w *world, from, to *host, m replica.Message) replica.Message
+	setup     func(w *world)
+	sameID    bool // a restarted node uses its old index again
+	noPause   bool // a node does not notice that it was stopped
+	lateCrash bool
+}
+
+var bugs = []bug{
+	{name: "a restarted node gives out its old dots", sameID: true},
+}
+
+// runPlanted runs every planted bug until it is caught.
+func runPlanted(first, seeds uint64) int {
+	status := 0
+	for i := range bugs {
+		start := time.Now()
+		seed, caught := runSeeds(first, seeds, &bugs[i], newCounters())
+		if !caught {
+			fmt.Printf("NOT CAUGHT in %d seeds: %s\n", seeds, bugs[i].name)
+			status = 1
+			continue
+		}
+		w := simulate(seed, &bugs[i], false)
+		fmt.Printf("%-55s seed %d (%.1fs): %v\n", bugs[i].name, seed, time.Since(start).Seconds(), w.broken)
+	}
+	return status
+}

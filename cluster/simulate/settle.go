@@ -1,0 +1,121 @@
+package main
+
+import (
+	"time"
+
+	"github.com/serval-server/serval/cluster/replica"
+)
+
+// settle ends the faults and the requests, waits, and looks at what is left.
+func (w *world) settle() {
+	w.quiet = true
+	w.net.cut = map[[2]string]bool{}
+	w.net.slow = ""
+	for _, h := range w.nodes {
+		if h.paused {
+			w.resume(h, h.id)
+		}
+		if !h.up {
+			w.start(h)
+		}
+		h.stopped = 0
+	}
+	// Views heal, open writes end, digests go round all pairs.
+	w.run(w.now + 6*time.Second + w.cfg.DigestEvery*time.Duration(2*len(w.nodes)))
+	if w.broken == nil {
+		w.book.converged()
+	}
+	if w.broken != nil {
+		// Sessions go on expiring: what looks like a difference may be an end
+		// on its way. One that stays is none.
+		w.broken = nil
+		w.run(w.now + time.Second)
+		w.book.converged()
+	}
+	if w.broken == nil {
+		w.run(w.now + 2*(w.cfg.MaxIdle+w.cfg.Grace) + w.cfg.AdoptAfter)
+	}
+	if w.broken == nil {
+		w.book.allExpired()
+	}
+}
+
+// converged: all owners are equal (I2, I3), and nothing that was acknowledged
+// is missing (I1); what ended stays ended (I9), under one id at most (I10).
+func (b *book) converged() {
+	for id, list := range b.bySID {
+		var first *replica.State
+		var reign replica.Reign
+		for _, h := range b.w.nodes {
+			s := h.node.State(id)
+			if s == nil {
+				continue
+			}
+			b.atomic(h, s)
+			if r := h.node.Reign(id); first == nil || r.Compare(reign) > 0 || r == reign && s.Life.Kind > first.Life.Kind {
+				first, reign = s, r
+			}
+		}
+		b.ownersEqual(id, first, reign)
+		for _, ch := range list {
+			if !ch.acked || !b.survives(ch) {
+				continue
+			}
+			if first == nil {
+				if b.w.now-b.served[id] < b.w.cfg.MaxIdle/2 {
+					b.w.fail("I1: %s is gone everywhere, with acknowledged change %d", id, ch.number)
+				}
+				continue
+			}
+			if !b.has(first, ch) {
+				b.w.fail("I1: acknowledged change %d (%v) of %s is lost", ch.number, ch.dot, id)
+			}
+			if ch.newID != "" && first.Life.Kind == replica.Renamed && first.Life.NewID == ch.newID && b.nowhere(ch.newID) && b.w.now-ch.ackedAt < b.w.cfg.MaxIdle/2 {
+				b.w.fail("I10: %s became %s, which is nowhere", id, ch.newID)
+			}
+		}
+	}
+}
+
+func (b *book) nowhere(id replica.SessionID) bool {
+	for _, h := range b.w.nodes {
+		if h.node.State(id) != nil {
+			return false
+		}
+	}
+	return true
+}
+
+func (b *book) ownersEqual(id replica.SessionID, want *replica.State, reign replica.Reign) {
+	if want == nil {
+		return
+	}
+	var members []replica.Member
+	for _, h := range b.w.nodes {
+		members = append(members, replica.Member{ID: h.id, Name: h.name, Zone: h.zone})
+	}
+	for _, o := range replica.Owners(id, reign.Home, b.w.cfg.Owners, members) {
+		h := b.w.hostOf(o)
+		got := h.node.State(id)
+		if got == nil {
+			if want.Life.Kind == replica.Live {
+				b.w.fail("I3: owner %s has no copy of %s (reign %v)", h.name, id, reign)
+			}
+			continue
+		}
+		if !got.SameAs(want) {
+			b.w.fail("I3: owners differ on %s: %s has %v %v, another %v %v", id, h.name, got.Life.Kind, got.Heads, want.Life.Kind, want.Heads)
+		}
+	}
+}
+
+// allExpired: what nobody uses ends, everywhere (I11).
+func (b *book) allExpired() {
+	for _, h := range b.w.nodes {
+		for id := range b.bySID {
+			if s := h.node.State(id); s != nil && s.Life.Kind == replica.Live {
+				b.w.fail("I11: %s still has %s, last used %v ago", h.name, id, b.w.now-b.served[id])
+			}
+		}
+	}
+}
