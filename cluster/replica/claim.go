@@ -41,6 +41,7 @@ func (n *Node) Request(now time.Duration, req uint64, id SessionID, hops int) {
 		n.emit(Answer{Request: req, Verdict: Unknown})
 	case n.isHome(s) && s.confirmed >= n.resumed:
 		s.misrouted = 0
+		n.touch(s)
 		n.emit(Answer{Request: req, Verdict: Serve})
 	case n.believedHome(s) != n.cfg.Self && n.alive(n.believedHome(s)) && s.claim == nil && hops < 2:
 		n.emit(Answer{Request: req, Verdict: Forward, Home: n.believedHome(s)})
@@ -49,6 +50,22 @@ func (n *Node) Request(now time.Duration, req uint64, id SessionID, hops int) {
 		n.startClaim(s)
 	}
 }
+
+// touch notes a use of a session at home. The other owners hear of it only now
+// and then: they wait as much longer before they take it for idle.
+func (n *Node) touch(s *session) {
+	s.used = n.now
+	if n.now-s.touched < n.cfg.MaxIdle/touchesPerIdle {
+		return
+	}
+	s.touched = n.now
+	for _, o := range n.others(s) {
+		n.send(o, Touch{s.ID, s.reign})
+	}
+}
+
+// touchesPerIdle is how many touches a session sends in a session timeout at most.
+const touchesPerIdle = 4
 
 // believedHome is where a request is likely to be served.
 func (n *Node) believedHome(s *session) NodeID { return s.promised.Home }

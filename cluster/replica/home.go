@@ -80,7 +80,7 @@ func (n *Node) Rename(now time.Duration, id uint64, sid, newID SessionID) {
 
 // replicate sends a change to the other owners and waits for their acks.
 func (n *Node) replicate(s *session, id uint64, u Update) {
-	s.used = n.now
+	s.used, s.touched = n.now, n.now
 	s.writes = append(s.writes, &write{id, u.Delta.Dot, n.now + n.cfg.AckTimeout})
 	for _, o := range n.others(s) {
 		n.send(o, u)
@@ -108,6 +108,9 @@ func (n *Node) onAck(from NodeID, m Ack) {
 	s.acked[from] = MaxDot(s.acked[from], m.Dot)
 	if m.Sum == s.Sum() {
 		delete(s.sent, from) // level: nothing to send again
+	}
+	if !slices.Contains(n.others(s), from) {
+		n.active[s.ID] = true // it may forget the session: a tick tells it
 	}
 	n.settle(s)
 }

@@ -51,6 +51,12 @@ type OwnerSet struct {
 	Nodes []NodeID
 }
 
+// Touch says that the session has been used at home.
+type Touch struct {
+	ID    SessionID
+	Reign Reign
+}
+
 // Ack says that the sender's copy includes the change, and so all earlier ones
 // of that reign. Sum is the copy's fingerprint.
 type Ack struct {
@@ -135,6 +141,7 @@ type Fingerprint struct {
 
 func (m Update) session() SessionID  { return m.Delta.ID }
 func (m Copy) session() SessionID    { return m.State.ID }
+func (m Touch) session() SessionID   { return m.ID }
 func (m Ack) session() SessionID     { return m.ID }
 func (m Fenced) session() SessionID  { return m.ID }
 func (m Need) session() SessionID    { return m.ID }

@@ -102,6 +102,7 @@ type session struct {
 	promised  Reign         // the latest that it has promised; never before reign
 	confirmed time.Duration // when this node, as home, last made sure of its reign
 	used      time.Duration // last request at home, or word of one from there
+	touched   time.Duration // when the owners were last told of a use
 	endedAt   time.Duration
 	asked     time.Duration  // when the home was last asked for word of it
 	writes    []*write       // at home: waiting for acks, oldest first

@@ -13,6 +13,10 @@ func (n *Node) Receive(now time.Duration, from NodeID, m Message) {
 		n.onUpdate(from, m)
 	case Copy:
 		n.onCopy(from, m)
+	case Touch:
+		if s := n.sessions[m.ID]; s != nil && n.obey(s, m.Reign) {
+			s.used = n.now
+		}
 	case Ack:
 		n.onAck(from, m)
 	case Fenced:

@@ -25,6 +25,7 @@ type request struct {
 	node   replica.NodeID
 	hops   int
 	over   bool
+	extra  bool // the client sent the next one without waiting for it
 }
 
 func (w *world) startClients() {
@@ -49,7 +50,8 @@ func (w *world) click(c *client) {
 	w.nextReq++
 	r := &request{client: c, number: w.nextReq, id: c.id}
 	w.reqs[r.number] = r
-	if w.chance(0.1) { // the browser does not wait for this one
+	if w.chance(0.1) {
+		r.extra = true
 		w.after(w.think(), func() { w.click(c) })
 		w.stats.add("concurrent request")
 	} else {
@@ -77,7 +79,9 @@ func (w *world) done(r *request, ok bool) {
 		r.client.at = nil
 		w.stats.add("failed request")
 	}
-	w.after(w.think(), func() { w.click(r.client) })
+	if !r.extra {
+		w.after(w.think(), func() { w.click(r.client) })
+	}
 }
 
 // arrive brings a request to a host.
@@ -106,6 +110,7 @@ func (w *world) create(r *request) {
 	r.id = id
 	r.host.node.Create(w.now, id)
 	w.stats.add("created")
+	w.book.served[id] = w.now
 	w.write(r)
 }
 

@@ -44,18 +44,7 @@ func (w *world) settle() {
 // is missing (I1); what ended stays ended (I9), under one id at most (I10).
 func (b *book) converged() {
 	for id, list := range b.bySID {
-		var first *replica.State
-		var reign replica.Reign
-		for _, h := range b.w.nodes {
-			s := h.node.State(id)
-			if s == nil {
-				continue
-			}
-			b.atomic(h, s)
-			if r := h.node.Reign(id); first == nil || r.Compare(reign) > 0 || r == reign && s.Life.Kind > first.Life.Kind {
-				first, reign = s, r
-			}
-		}
+		first, reign := b.home(id)
 		b.ownersEqual(id, first, reign)
 		for _, ch := range list {
 			if !ch.acked || !b.survives(ch) {
@@ -75,6 +64,24 @@ func (b *book) converged() {
 			}
 		}
 	}
+}
+
+// home is the copy that counts: the home's, or else that of any node that obeys
+// the latest reign.
+func (b *book) home(id replica.SessionID) (first *replica.State, reign replica.Reign) {
+	for _, h := range b.w.nodes {
+		s := h.node.State(id)
+		if s == nil {
+			continue
+		}
+		b.atomic(h, s)
+		r := h.node.Reign(id)
+		switch c := r.Compare(reign); {
+		case first == nil, c > 0, c == 0 && (r.Home == h.id || s.Life.Kind > first.Life.Kind):
+			first, reign = s, r
+		}
+	}
+	return first, reign
 }
 
 func (b *book) nowhere(id replica.SessionID) bool {

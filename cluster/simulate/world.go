@@ -32,6 +32,7 @@ type world struct {
 	trace   []string
 	keep    bool
 	quiet   bool // no more faults, no more requests
+	events  int
 	stats   *counters
 	broken  error
 }
@@ -52,6 +53,9 @@ type host struct {
 	checked map[replica.SessionID]*replica.State
 	promise map[replica.SessionID]replica.Reign
 }
+
+// maxEvents is more than any run needs that does not go round in circles.
+const maxEvents = 300_000
 
 type event struct {
 	at  time.Duration
@@ -99,6 +103,9 @@ func (w *world) run(until time.Duration) {
 	for len(w.queue) > 0 && w.queue[0].at <= until && w.broken == nil {
 		e := heap.Pop(&w.queue).(event)
 		w.now = e.at
+		if w.events++; w.events > maxEvents {
+			w.fail("livelock: %d events", w.events)
+		}
 		e.do()
 	}
 	w.now = max(w.now, until)
