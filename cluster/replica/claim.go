@@ -54,7 +54,7 @@ func (n *Node) Request(now time.Duration, req uint64, id SessionID, hops int) {
 // touch notes a use of a session at home. The other owners hear of it only now
 // and then: they wait as much longer before they take it for idle.
 func (n *Node) touch(s *session) {
-	s.used = n.now
+	s.used, s.adopted = n.now, false
 	if n.now-s.touched < n.cfg.MaxIdle/touchesPerIdle {
 		return
 	}
@@ -95,6 +95,11 @@ func (n *Node) startClaim(s *session) {
 			c.promised[id] = false
 		}
 	}
+	for _, home := range []NodeID{s.reign.Home, s.promised.Home} {
+		if at, ok := n.strays[home]; ok && n.now-at < benefit && !n.alive(home) {
+			c.promised[home], c.doubt = false, n.now+benefit
+		}
+	}
 	s.claim = c
 	s.promised = c.reign
 	if n.cfg.Strict {
@@ -131,6 +136,7 @@ func (n *Node) onClaim(from NodeID, m Claim) {
 	p := Promise{ID: m.ID, Reign: m.Reign, Sets: slices.Clone(s.sets)}
 	if home := s.reign.Home; home != from && home != n.cfg.Self && n.alive(home) {
 		p.Alive = home
+		n.send(home, Fenced{m.ID, m.Reign}) // the claimer may not reach it
 	}
 	s.promised = m.Reign
 	if n.cfg.Strict {
@@ -152,7 +158,7 @@ func addSet(s *session, set OwnerSet) {
 func (n *Node) onPromise(from NodeID, m Promise) {
 	s := n.get(m.ID)
 	if m.State != nil {
-		n.merge(s, Copy{State: m.State, Idle: m.Idle})
+		n.merge(s, Copy{State: m.State, Sets: m.Sets, Idle: m.Idle})
 	}
 	if s.claim == nil || s.claim.reign != m.Reign {
 		return
@@ -200,7 +206,7 @@ func (n *Node) finishClaim(s *session) {
 		s.acked[id] = Dot{} // to be levelled, or released
 	}
 	s.confirmed = n.now
-	if len(s.waiting) > 0 {
+	if s.adopted = len(s.waiting) == 0; !s.adopted {
 		s.used = n.now
 	}
 	if s.Forked() {
@@ -228,6 +234,9 @@ func (n *Node) endDoubt(s *session) {
 }
 
 func (n *Node) majoritiesPromised(s *session) bool {
+	if len(s.sets) < 2 {
+		return false // whose majority?
+	}
 	for _, set := range s.sets {
 		if set.Reign == s.claim.reign {
 			continue
@@ -273,7 +282,7 @@ func (n *Node) onFenced(from NodeID, m Fenced) {
 	s.promised = m.Reign
 	if wasHome && s.Known() && n.alive(m.Reign.Home) {
 		// What only this node has is joined there.
-		n.send(m.Reign.Home, n.copyOf(s, nil))
+		n.send(m.Reign.Home, n.copyOf(s))
 	}
 	switch {
 	case !claiming:
@@ -303,7 +312,7 @@ func (n *Node) grant(s *session, to NodeID) {
 
 func (n *Node) onGrant(m Grant) {
 	s := n.get(m.State.ID)
-	n.merge(s, Copy{State: m.State, Idle: m.Idle})
+	n.merge(s, Copy{State: m.State, Sets: m.Sets, Idle: m.Idle})
 	if m.Reign.Compare(s.promised) <= 0 || s.Life.Kind != Live {
 		return
 	}
@@ -313,7 +322,7 @@ func (n *Node) onGrant(m Grant) {
 	s.claim = nil
 	s.reign, s.promised = m.Reign, m.Reign
 	s.acked, s.sent = nil, nil
-	s.confirmed = n.now
+	s.confirmed, s.adopted = n.now, true
 	n.emit(Claimed{s.ID, s.reign})
 	n.active[s.ID] = true
 	n.resync(s)

@@ -24,6 +24,10 @@ func (n *Node) shared(peer NodeID) []Fingerprint {
 	return out
 }
 
+// homesRepeat is for how many intervals between digests a node that was out of
+// sight is told what is at home here.
+const homesRepeat = 3
+
 func (n *Node) sendDigest() {
 	peers := slices.DeleteFunc(ids(n.members), func(id NodeID) bool { return id == n.cfg.Self })
 	if len(peers) == 0 {
@@ -32,6 +36,44 @@ func (n *Node) sendDigest() {
 	n.digestTo = (n.digestTo + 1) % len(peers)
 	peer := peers[n.digestTo]
 	n.send(peer, Digest{sums(n.shared(peer))})
+	for _, id := range sortedKeys(n.back) {
+		// Said more than once, for it may get lost.
+		if n.now-n.back[id] > homesRepeat*n.cfg.DigestEvery || !n.alive(id) {
+			delete(n.back, id)
+			continue
+		}
+		n.sendHomes(id)
+	}
+}
+
+// sendHomes tells a node that is back which sessions are at home here.
+func (n *Node) sendHomes(to NodeID) {
+	var m Homes
+	for _, id := range sortedKeys(n.sessions) {
+		if s := n.sessions[id]; n.isHome(s) && s.Known() {
+			m.Entries = append(m.Entries, Has{id, s.reign})
+		}
+	}
+	if len(m.Entries) > 0 {
+		n.send(to, m)
+	}
+}
+
+// onHomes finds the sessions that have two homes: the later reign prevails.
+func (n *Node) onHomes(from NodeID, m Homes) {
+	for _, e := range m.Entries {
+		s := n.sessions[e.ID]
+		if s == nil || e.Reign.Home != from {
+			continue
+		}
+		was := n.isHome(s)
+		switch {
+		case e.Reign.Compare(s.promised) < 0:
+			n.send(from, Fenced{e.ID, s.promised})
+		case n.obey(s, e.Reign) && was && s.Known():
+			n.send(from, n.copyOf(s))
+		}
+	}
 }
 
 func sums(list []Fingerprint) []uint64 {
@@ -81,7 +123,7 @@ func (n *Node) onListing(from NodeID, m Listing) {
 		}
 		if sum, ok := theirs[f.ID]; !ok || sum != f.Sum {
 			s := n.sessions[f.ID]
-			n.send(from, n.copyOf(s, nil))
+			n.send(from, n.copyOf(s))
 		}
 	}
 }

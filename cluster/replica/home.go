@@ -35,7 +35,7 @@ func (n *Node) Commit(now time.Duration, id uint64, sid SessionID, ops []Op) {
 	fresh := !s.Known()
 	u := Update{Reign: s.reign, Delta: s.Write(n.nextDot(s), ops)}
 	if fresh && n.cfg.Strict {
-		u.Sets = s.sets
+		u.Sets = slices.Clone(s.sets)
 	}
 	n.replicate(s, id, u)
 }
@@ -68,14 +68,14 @@ func (n *Node) Rename(now time.Duration, id uint64, sid, newID SessionID) {
 	// The new id is a session of its own: its first version is new too.
 	_ = next.Write(dot, nil)
 	t := n.get(newID)
-	t.State, t.reign, t.confirmed, t.used, t.sets = next, s.reign, s.confirmed, s.used, s.sets
+	t.State, t.reign, t.confirmed, t.used, t.sets = next, s.reign, s.confirmed, s.used, slices.Clone(s.sets)
 	if t.promised.Compare(s.promised) < 0 {
 		t.promised = s.promised
 	}
 	d := s.State.End(Life{Kind: Renamed, Dot: dot, NewID: newID})
 	s.endedAt = n.now
 	n.active[newID] = true
-	n.replicate(s, id, Update{Reign: s.reign, Delta: d, Successor: next.Clone(), Sets: t.sets})
+	n.replicate(s, id, Update{Reign: s.reign, Delta: d, Successor: next.Clone(), Sets: slices.Clone(t.sets)})
 }
 
 // replicate sends a change to the other owners and waits for their acks.
@@ -191,7 +191,7 @@ func (n *Node) resync(s *session) (level bool) {
 		}
 		level = false
 		if !owed || n.now-at >= n.cfg.Retry {
-			n.send(o, n.copyOf(s, s.sets))
+			n.send(o, n.copyOf(s))
 			s.markSent(o, n.now)
 		}
 	}

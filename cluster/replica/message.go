@@ -123,6 +123,10 @@ type Release struct {
 	Heads []Dot
 }
 
+// Homes tells a node that was out of sight for a while which sessions are at
+// home here: both may have claimed one meanwhile, with other owners each.
+type Homes struct{ Entries []Has }
+
 // Digest carries, per segment, the sum of the fingerprints of the sessions that
 // both sides should have.
 type Digest struct{ Sums []uint64 }
@@ -152,5 +156,6 @@ func (m Ask) session() SessionID     { return m.ID }
 func (m WhoHas) session() SessionID  { return m.ID }
 func (m Has) session() SessionID     { return m.ID }
 func (m Release) session() SessionID { return m.ID }
+func (Homes) session() SessionID     { return "" }
 func (Digest) session() SessionID    { return "" }
 func (Listing) session() SessionID   { return "" }

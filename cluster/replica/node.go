@@ -86,9 +86,12 @@ type Node struct {
 	resumed  time.Duration // the sessions confirmed before it must be confirmed again
 	clock    uint64
 	members  []Member // sorted by ID, this node among them
-	gone     map[NodeID]time.Duration
+	gone     map[NodeID]time.Duration // since when
+	back     map[NodeID]time.Duration // when it was in the view again
+	strays   map[NodeID]time.Duration // last message from one that is not in the view
 	sessions map[SessionID]*session
 	active   map[SessionID]bool // those that a Tick must look at
+	sweepAt  time.Duration
 	digestAt time.Duration
 	digestTo int
 	draining bool
@@ -104,6 +107,7 @@ type session struct {
 	used      time.Duration // last request at home, or word of one from there
 	touched   time.Duration // when the owners were last told of a use
 	endedAt   time.Duration
+	adopted   bool           // at home: claimed, and not used since
 	asked     time.Duration  // when the home was last asked for word of it
 	writes    []*write       // at home: waiting for acks, oldest first
 	acked     map[NodeID]Dot // at home: the latest change that each owner has
@@ -120,7 +124,7 @@ func NewNode(cfg Config, self Member, now time.Duration) *Node {
 	cfg = cfg.withDefaults()
 	return &Node{
 		cfg: cfg, now: now, ticked: now, members: []Member{self},
-		gone:     map[NodeID]time.Duration{},
+		gone:     map[NodeID]time.Duration{}, back: map[NodeID]time.Duration{}, strays: map[NodeID]time.Duration{},
 		sessions: map[SessionID]*session{}, active: map[SessionID]bool{},
 		digestAt: now + cfg.DigestEvery,
 	}
@@ -241,7 +245,12 @@ func (n *Node) View(now time.Duration, members []Member) {
 		}
 	}
 	for _, m := range members {
-		delete(n.gone, m.ID)
+		if _, was := n.gone[m.ID]; was {
+			delete(n.gone, m.ID)
+			delete(n.strays, m.ID)
+			n.back[m.ID] = now
+			n.sendHomes(m.ID)
+		}
 	}
 	n.members = members
 	for _, id := range slices.Sorted(maps.Keys(n.sessions)) {

@@ -8,6 +8,9 @@ import (
 // Receive takes a message from another node.
 func (n *Node) Receive(now time.Duration, from NodeID, m Message) {
 	n.at(now)
+	if !n.alive(from) {
+		n.stray(from)
+	}
 	switch m := m.(type) {
 	case Update:
 		n.onUpdate(from, m)
@@ -37,6 +40,8 @@ func (n *Node) Receive(now time.Duration, from NodeID, m Message) {
 		n.onHas(from, m)
 	case Release:
 		n.onRelease(from, m)
+	case Homes:
+		n.onHomes(from, m)
 	case Digest:
 		n.onDigest(from, m)
 	case Listing:
@@ -44,9 +49,18 @@ func (n *Node) Receive(now time.Duration, from NodeID, m Message) {
 	}
 }
 
+// stray notes a message from a node that is not in the view: it left it by
+// mistake, or is not in it yet, and may be a home all the same.
+func (n *Node) stray(from NodeID) {
+	if _, ok := n.gone[from]; !ok {
+		n.gone[from] = n.now
+	}
+	n.strays[from] = n.now
+}
+
 func (n *Node) onNeed(from NodeID, m Need) {
 	if s := n.sessions[m.ID]; s != nil && s.Known() {
-		n.send(from, n.copyOf(s, s.sets))
+		n.send(from, n.copyOf(s))
 		return
 	}
 	n.send(from, Has{ID: m.ID})
@@ -71,7 +85,7 @@ func (n *Node) obey(s *session, r Reign) bool {
 func (n *Node) onUpdate(from NodeID, m Update) {
 	s := n.get(m.Delta.ID)
 	if s.Life.Kind != Live && m.Delta.Life.Kind == Live {
-		n.send(from, n.copyOf(s, s.sets))
+		n.send(from, n.copyOf(s))
 		return
 	}
 	if !n.obey(s, m.Reign) {
@@ -80,7 +94,7 @@ func (n *Node) onUpdate(from NodeID, m Update) {
 	}
 	s.used = n.now
 	if m.Sets != nil {
-		s.sets = m.Sets
+		s.sets = slices.Clone(m.Sets)
 	}
 	switch s.Apply(m.Delta) {
 	case Gap:
@@ -92,24 +106,30 @@ func (n *Node) onUpdate(from NodeID, m Update) {
 		}
 	}
 	if m.Successor != nil {
-		n.merge(n.get(m.Successor.ID), Copy{Reign: m.Reign, State: m.Successor, Sets: m.Sets})
+		t := n.get(m.Successor.ID)
+		if n.merge(t, Copy{State: m.Successor, Sets: m.Sets}); n.obey(t, m.Reign) {
+			t.sets = slices.Clone(m.Sets)
+		}
 	}
 	n.send(from, Ack{s.ID, m.Reign, m.Delta.Dot, s.Sum()})
 }
 
 // copyOf is what this node has of a session, as a message.
-func (n *Node) copyOf(s *session, sets []OwnerSet) Copy {
+func (n *Node) copyOf(s *session) Copy {
 	since := s.used
 	if s.Life.Kind != Live {
 		since = s.endedAt
 	}
-	return Copy{s.reign, s.State.Clone(), sets, n.now - since}
+	return Copy{s.reign, s.State.Clone(), slices.Clone(s.sets), n.now - since}
 }
 
 // merge joins a copy that came from elsewhere.
 func (n *Node) merge(s *session, m Copy) Joined {
 	if at := n.now - m.Idle; !s.Known() || at > s.used {
 		s.used = at
+	}
+	if len(s.sets) == 0 {
+		s.sets = slices.Clone(m.Sets) // no copy without knowing who else must have one
 	}
 	j := s.Join(m.State)
 	if j.Changed && s.Life.Kind != Live {
@@ -123,6 +143,9 @@ func (n *Node) merge(s *session, m Copy) Joined {
 
 func (n *Node) onCopy(from NodeID, m Copy) {
 	s := n.get(m.State.ID)
+	if !s.Known() && m.State.Life.Kind == Live && from != m.Reign.Home && m.Idle > n.tooOld() {
+		return // another backup's, which will soon forget it
+	}
 	j := n.merge(s, m)
 	if j.Changed && n.isHome(s) {
 		n.active[s.ID] = true // the owners may not have it: a tick tells them
@@ -140,7 +163,7 @@ func (n *Node) onCopy(from NodeID, m Copy) {
 		return
 	}
 	if m.Sets != nil {
-		s.sets = m.Sets
+		s.sets = slices.Clone(m.Sets)
 	}
 	if m.Reign.Home != n.cfg.Self {
 		n.releaseCovered(s, m.State)
@@ -148,7 +171,7 @@ func (n *Node) onCopy(from NodeID, m Copy) {
 	latest := (&session{State: m.State}).latest()
 	n.send(from, Ack{s.ID, m.Reign, latest, s.Sum()})
 	if !s.SameAs(m.State) {
-		n.send(from, n.copyOf(s, nil))
+		n.send(from, n.copyOf(s))
 	}
 }
 
@@ -167,11 +190,14 @@ func (n *Node) onRelease(from NodeID, m Release) {
 	if s == nil || s.reign != m.Reign || s.promised != m.Reign || from != m.Reign.Home || s.claim != nil || len(s.waiting) > 0 {
 		return
 	}
-	if s.Life.Kind == Live && !slices.Equal(s.Heads, m.Heads) {
-		n.send(from, n.copyOf(s, nil))
-		return
+	switch {
+	case s.Life.Kind != Live:
+		// Kept for its time: a copy that is still on its way must not revive it.
+	case !slices.Equal(s.Heads, m.Heads):
+		n.send(from, n.copyOf(s))
+	default:
+		n.drop(s)
 	}
-	n.drop(s)
 }
 
 // drop forgets a copy, but keeps the promise for a while: a stale message must

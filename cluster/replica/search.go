@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -19,7 +20,7 @@ type search struct {
 // is no session.
 const patience = 50
 
-func sortedKeys[V any](m map[NodeID]V) []NodeID { return slices.Sorted(maps.Keys(m)) }
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }
 
 func (n *Node) startSearch(s *session) {
 	if s.search != nil || s.claim != nil {

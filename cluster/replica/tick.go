@@ -22,14 +22,20 @@ func (n *Node) Tick(now time.Duration) {
 			delete(n.active, id)
 		}
 	}
-	for _, id := range slices.Sorted(maps.Keys(n.sessions)) {
-		n.sweep(n.sessions[id])
+	if n.now >= n.sweepAt {
+		n.sweepAt = n.now + sweepEvery
+		for _, id := range slices.Sorted(maps.Keys(n.sessions)) {
+			n.sweep(n.sessions[id])
+		}
 	}
 	if n.now >= n.digestAt {
 		n.digestAt = n.now + n.cfg.DigestEvery
 		n.sendDigest()
 	}
 }
+
+// sweepEvery is how often all sessions are looked at for their age.
+const sweepEvery = 500 * time.Millisecond
 
 // tickActive looks after one session's open business; true if there is none.
 func (n *Node) tickActive(s *session) (done bool) {
@@ -62,15 +68,15 @@ func (n *Node) sweep(s *session) {
 			n.forget(s)
 		}
 	case n.isHome(s) && s.claim == nil:
-		if idle > n.cfg.MaxIdle && len(s.writes) == 0 {
+		if idle > n.patienceWith(s) && len(s.writes) == 0 {
 			n.endIdle(s)
 		}
+	case idle > n.tooOld():
+		// Nobody is home, and too few of its owners are left to claim it. A
+		// copy that no home vouches for ends by its age alone.
+		n.answer(s, Answer{Verdict: Unknown})
+		n.drop(s)
 	case s.claim != nil:
-		if idle > n.cfg.MaxIdle+4*n.cfg.Grace {
-			// Too few of its owners are left to claim it, and it is too old.
-			n.answer(s, Answer{Verdict: Unknown})
-			n.drop(s)
-		}
 	case n.orphaned(s):
 		n.startClaim(s)
 	case n.overdue(s) && idle > n.cfg.MaxIdle+2*n.cfg.Grace && n.firstOwner(s):
@@ -84,6 +90,20 @@ func (n *Node) sweep(s *session) {
 		}
 	}
 }
+
+// patienceWith is how long a session at home may be idle. One that was claimed
+// without a request may have been used since its last touch, or be in use
+// beyond a partition, so it gets the touch interval and the grace on top.
+func (n *Node) patienceWith(s *session) time.Duration {
+	if s.adopted {
+		return n.cfg.MaxIdle + n.cfg.MaxIdle/touchesPerIdle + n.cfg.Grace
+	}
+	return n.cfg.MaxIdle
+}
+
+// tooOld is the idle time at which a copy is forgotten whose home is silent:
+// long after any home or claimer would have expired it.
+func (n *Node) tooOld() time.Duration { return n.cfg.MaxIdle + 4*n.cfg.Grace }
 
 // authority is the node that knows what became of a session: its home, or the
 // first of its owners once the home is gone. Zero if there is none but this one.
@@ -119,17 +139,21 @@ func (n *Node) endIdle(s *session) {
 	}
 }
 
-// orphaned reports whether the session's home has been gone for long enough,
-// and this node is the one to claim it.
+// orphaned reports whether the session's home has been gone for so long that
+// this node is the one to claim it: its first owner soonest, the others later
+// by their rank, for those before them may have no copy.
 func (n *Node) orphaned(s *session) bool {
 	home := n.believedHome(s)
 	if n.alive(home) && home != n.cfg.Self {
 		return false
 	}
-	if at, ok := n.gone[home]; ok && n.now-at < n.cfg.AdoptAfter {
-		return false
+	at, ok := n.gone[home]
+	if !ok {
+		at = n.now
+		n.gone[home] = at
 	}
-	return n.firstOwner(s)
+	rank := slices.Index(Owners(s.ID, 0, 0, n.members), n.cfg.Self)
+	return n.now-at >= n.cfg.AdoptAfter*time.Duration(1+rank)
 }
 
 // firstOwner reports whether this node comes first among the session's owners,

@@ -110,7 +110,7 @@ func (w *world) create(r *request) {
 	r.id = id
 	r.host.node.Create(w.now, id)
 	w.stats.add("created")
-	w.book.served[id] = w.now
+	w.book.served[id], w.book.server[id] = w.now, r.host
 	w.write(r)
 }
 

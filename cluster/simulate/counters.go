@@ -21,7 +21,7 @@ var expected = []string{
 	"created", "served", "forwarded", "unknown", "read", "invalidate", "rename", "misrouted", "concurrent request",
 	"idle client", "write acknowledged", "write degraded", "write failed", "failed request", "claimed", "expired", "forked",
 	"crash", "pause", "partition", "one-way partition", "drain", "slow host", "false alarm", "dropped", "duplicated", "delay spike", "clock offset",
-	"Update", "Copy", "Touch", "Ack", "Fenced", "Need", "Claim", "Promise", "Grant", "WhoHas", "Has", "Release", "Digest", "Listing",
+	"Update", "Copy", "Touch", "Ack", "Fenced", "Need", "Claim", "Promise", "Grant", "WhoHas", "Has", "Release", "Digest", "Listing", "Homes",
 }
 
 func newCounters() *counters { return &counters{n: map[string]int{}} }

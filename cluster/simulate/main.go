@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/pprof"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,7 +26,13 @@ func main() {
 	first := flag.Uint64("first", 1, "the first seed")
 	verbose := flag.Bool("v", false, "print the history of the first seed")
 	planted := flag.Bool("planted", false, "run the planted bugs: each must be caught within the seeds")
+	profile := flag.String("cpuprofile", "", "a file for a profile")
 	flag.Parse()
+	if *profile != "" {
+		f, _ := os.Create(*profile)
+		_ = pprof.StartCPUProfile(f)
+		defer pprof.StopCPUProfile()
+	}
 	if *planted {
 		os.Exit(runPlanted(*first, *seeds))
 	}
@@ -50,7 +57,7 @@ func main() {
 
 func explain(seed uint64) {
 	w := simulate(seed, nil, true)
-	const last = 400
+	const last = 4000
 	from := max(0, len(w.trace)-last)
 	for _, line := range w.trace[from:] {
 		fmt.Println(line)

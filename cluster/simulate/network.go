@@ -56,12 +56,12 @@ func (w *world) delay(h, to *host) time.Duration {
 	if w.quiet {
 		return d
 	}
+	if w.net.slow == h.name || w.net.slow == to.name {
+		d *= 50
+	}
 	if w.chance(w.net.spike) {
 		w.stats.add("delay spike")
 		d += w.between(0, 5*time.Second)
-	}
-	if w.net.slow == h.name || w.net.slow == to.name {
-		d *= 50
 	}
 	return d
 }

@@ -44,7 +44,7 @@ func brief(m replica.Message) string {
 		return fmt.Sprintf("{%s %v heads %v %v}", m.State.ID, m.Reign, m.State.Heads, m.State.Life.Kind)
 	case replica.Promise:
 		return fmt.Sprintf("{%s %v known %v}", m.ID, m.Reign, m.State != nil)
-	case replica.Digest:
+	case replica.Digest, replica.Homes:
 		return "{}"
 	case replica.Grant:
 		return fmt.Sprintf("{%s %v}", m.State.ID, m.Reign)

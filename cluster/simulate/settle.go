@@ -18,7 +18,7 @@ func (w *world) settle() {
 		if !h.up {
 			w.start(h)
 		}
-		h.stopped = 0
+		h.stopped = w.now
 	}
 	// Views heal, open writes end, digests go round all pairs.
 	w.run(w.now + 6*time.Second + w.cfg.DigestEvery*time.Duration(2*len(w.nodes)))
