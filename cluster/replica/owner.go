@@ -200,11 +200,11 @@ func (n *Node) onRelease(from NodeID, m Release) {
 	}
 }
 
-// drop forgets a copy, but keeps the promise for a while: a stale message must
-// not find it gone.
+// drop forgets a copy, but keeps the promise for a while, and the owner set that
+// was promised: a stale message or copy must not find them gone.
 func (n *Node) drop(s *session) {
 	s.State, s.used = &State{ID: s.ID}, n.now
-	s.sets, s.acked, s.sent, s.claim = nil, nil, nil, nil
+	s.acked, s.sent, s.claim = nil, nil, nil
 	delete(n.active, s.ID)
 }
 

@@ -10,6 +10,7 @@ import (
 // search is the question who has a session that this node does not know.
 type search struct {
 	open     map[NodeID]bool // asked, not yet answered
+	asked    map[NodeID]bool
 	best     Reign
 	sent     time.Duration
 	deadline time.Duration
@@ -26,10 +27,10 @@ func (n *Node) startSearch(s *session) {
 	if s.search != nil || s.claim != nil {
 		return
 	}
-	s.search = &search{open: map[NodeID]bool{}, sent: n.now, deadline: n.now + patience*n.cfg.Locate}
+	s.search = &search{open: map[NodeID]bool{}, asked: map[NodeID]bool{}, sent: n.now, deadline: n.now + patience*n.cfg.Locate}
 	for _, id := range n.scope(s.ID) {
 		if id != n.cfg.Self {
-			s.search.open[id] = true
+			s.search.open[id], s.search.asked[id] = true, true
 			n.send(id, WhoHas{s.ID})
 		}
 	}
@@ -71,6 +72,17 @@ func (n *Node) askAgain(s *session) {
 	}
 }
 
+// ignorance is the verdict on a session that nobody in view knows. If this node
+// had it once, and its home has left the view of late, its owners may be back
+// soon: to say that it does not exist would make the user start anew.
+func (n *Node) ignorance(s *session) Verdict {
+	home := s.promised.Home
+	if at, gone := n.gone[home]; gone && home != 0 && s.Life.Kind == Live && n.now-at < 3*n.cfg.AdoptAfter {
+		return Refuse
+	}
+	return Unknown
+}
+
 // finishSearch ends a search that knows enough.
 func (n *Node) finishSearch(s *session) {
 	q := s.search
@@ -89,7 +101,7 @@ func (n *Node) finishSearch(s *session) {
 	known := s.Known() // it may have come meanwhile
 	switch {
 	case s.Life.Kind != Live || !known && q.best == (Reign{}):
-		n.answer(s, Answer{Verdict: Unknown})
+		n.answer(s, Answer{Verdict: n.ignorance(s)})
 		if !known && s.promised == (Reign{}) {
 			n.forget(s)
 		}

@@ -183,6 +183,12 @@ func (n *Node) viewChanged(s *session) {
 				delete(q.open, id)
 			}
 		}
+		for _, id := range n.scope(s.ID) {
+			if id != n.cfg.Self && !q.asked[id] {
+				q.asked[id], q.open[id] = true, true
+				n.send(id, WhoHas{s.ID})
+			}
+		}
 		n.finishSearch(s)
 	}
 	if n.isHome(s) && n.sessions[s.ID] == s {

@@ -136,11 +136,14 @@ func (b *book) within(h *host, ch *change) bool {
 		return false
 	}
 	for _, id := range ch.holders {
-		if id == h.id {
+		p := b.w.hostOf(id)
+		if p == nil || !b.has(p.node.State(ch.id), ch) {
+			continue // gone, or released because all owners had it
+		}
+		if p == h {
 			return true
 		}
-		p := b.w.hostOf(id)
-		if p == nil || b.crashed[id] || b.w.now-p.stopped < settled || !b.w.reachable(h, p) {
+		if b.crashed[id] || b.w.now-p.stopped < settled || !b.w.reachable(h, p) {
 			continue
 		}
 		if h.view[p.name] == id && p.view[h.name] == h.id {

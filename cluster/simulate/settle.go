@@ -25,9 +25,9 @@ func (w *world) settle() {
 	if w.broken == nil {
 		w.book.converged()
 	}
-	if w.broken != nil {
-		// Sessions go on expiring: what looks like a difference may be an end
-		// on its way. One that stays is none.
+	for try := 0; try < 4 && w.broken != nil; try++ {
+		// Sessions go on expiring, now this one, now that: what looks like a
+		// difference may be an end on its way. One that stays is none.
 		w.broken = nil
 		w.run(w.now + time.Second)
 		w.book.converged()
