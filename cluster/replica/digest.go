@@ -115,6 +115,9 @@ func (n *Node) onListing(from NodeID, m Listing) {
 		s := n.sessions[f.ID]
 		if s == nil || s.Sum() != f.Sum {
 			n.send(from, Need{f.ID})
+		} else if n.isHome(s) && !slices.Contains(n.others(s), from) {
+			s.noteCopy(from) // level, and no owner: a tick releases it
+			n.active[s.ID] = true
 		}
 	}
 	for _, f := range n.shared(from) {

@@ -102,9 +102,7 @@ func (n *Node) onAck(from NodeID, m Ack) {
 	if s == nil || m.Reign != s.reign || s.reign.Home != n.cfg.Self {
 		return
 	}
-	if s.acked == nil {
-		s.acked = map[NodeID]Dot{}
-	}
+	s.noteCopy(from)
 	s.acked[from] = MaxDot(s.acked[from], m.Dot)
 	if m.Sum == s.Sum() {
 		delete(s.sent, from) // level: nothing to send again
@@ -113,6 +111,14 @@ func (n *Node) onAck(from NodeID, m Ack) {
 		n.active[s.ID] = true // it may forget the session: a tick tells it
 	}
 	n.settle(s)
+}
+
+// noteCopy notes that a node has a copy, of whatever age.
+func (s *session) noteCopy(of NodeID) {
+	if s.acked == nil {
+		s.acked = map[NodeID]Dot{}
+	}
+	s.acked[of] = s.acked[of]
 }
 
 // settle releases the writes that have their acks.

@@ -85,7 +85,7 @@ type Node struct {
 	ticked   time.Duration
 	resumed  time.Duration // the sessions confirmed before it must be confirmed again
 	clock    uint64
-	members  []Member // sorted by ID, this node among them
+	members  []Member                 // sorted by ID, this node among them
 	gone     map[NodeID]time.Duration // since when
 	back     map[NodeID]time.Duration // when it was in the view again
 	strays   map[NodeID]time.Duration // last message from one that is not in the view
@@ -109,6 +109,8 @@ type session struct {
 	endedAt   time.Duration
 	adopted   bool           // at home: claimed, and not used since
 	asked     time.Duration  // when the home was last asked for word of it
+	offered   time.Duration  // when the home was last shown a copy that is not ours to keep
+	released  bool           // it is kept for its time only: the home knows that it ended
 	writes    []*write       // at home: waiting for acks, oldest first
 	acked     map[NodeID]Dot // at home: the latest change that each owner has
 	sent      map[NodeID]time.Duration
@@ -124,7 +126,7 @@ func NewNode(cfg Config, self Member, now time.Duration) *Node {
 	cfg = cfg.withDefaults()
 	return &Node{
 		cfg: cfg, now: now, ticked: now, members: []Member{self},
-		gone:     map[NodeID]time.Duration{}, back: map[NodeID]time.Duration{}, strays: map[NodeID]time.Duration{},
+		gone: map[NodeID]time.Duration{}, back: map[NodeID]time.Duration{}, strays: map[NodeID]time.Duration{},
 		sessions: map[SessionID]*session{}, active: map[SessionID]bool{},
 		digestAt: now + cfg.DigestEvery,
 	}

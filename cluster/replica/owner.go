@@ -193,6 +193,7 @@ func (n *Node) onRelease(from NodeID, m Release) {
 	switch {
 	case s.Life.Kind != Live:
 		// Kept for its time: a copy that is still on its way must not revive it.
+		s.released = true
 	case !slices.Equal(s.Heads, m.Heads):
 		n.send(from, n.copyOf(s))
 	default:

@@ -58,6 +58,7 @@ func (n *Node) tickActive(s *session) (done bool) {
 // sweep ends, adopts and forgets.
 func (n *Node) sweep(s *session) {
 	idle := n.now - s.used
+	n.offer(s)
 	switch {
 	case s.Life.Kind != Live:
 		if n.now-s.endedAt > n.cfg.DeadTTL && len(s.writes) == 0 {
@@ -89,6 +90,19 @@ func (n *Node) sweep(s *session) {
 			n.send(to, Need{s.ID})
 		}
 	}
+}
+
+// offer shows a copy that is not this node's to keep to the session's home, again
+// and again until the home has all that it includes and releases it: the last
+// word of a former home must not be lost with a message.
+func (n *Node) offer(s *session) {
+	home := n.believedHome(s)
+	if !s.Known() || s.released || s.claim != nil || home == n.cfg.Self || !n.alive(home) || n.now-s.offered < n.cfg.DigestEvery ||
+		slices.Contains(n.ownersOf(s), n.cfg.Self) && s.reign == s.promised {
+		return
+	}
+	s.offered = n.now
+	n.send(home, Listing{Entries: []Fingerprint{{s.ID, s.Sum()}}})
 }
 
 // patienceWith is how long a session at home may be idle. One that was claimed
