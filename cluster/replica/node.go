@@ -86,6 +86,7 @@ type Node struct {
 	resumed  time.Duration // the sessions confirmed before it must be confirmed again
 	clock    uint64
 	members  []Member                 // sorted by ID, this node among them
+	view     uint64                   // counts the views
 	gone     map[NodeID]time.Duration // since when
 	back     map[NodeID]time.Duration // when it was in the view again
 	strays   map[NodeID]time.Duration // last message from one that is not in the view
@@ -101,24 +102,27 @@ type Node struct {
 // session is what a node knows of a session beside its copy.
 type session struct {
 	*State
-	reign     Reign         // the latest that this node has obeyed
-	promised  Reign         // the latest that it has promised; never before reign
-	confirmed time.Duration // when this node, as home, last made sure of its reign
-	used      time.Duration // last request at home, or word of one from there
-	touched   time.Duration // when the owners were last told of a use
-	endedAt   time.Duration
-	adopted   bool           // at home: claimed, and not used since
-	asked     time.Duration  // when the home was last asked for word of it
-	offered   time.Duration  // when the home was last shown a copy that is not ours to keep
-	released  bool           // it is kept for its time only: the home knows that it ended
-	writes    []*write       // at home: waiting for acks, oldest first
-	acked     map[NodeID]Dot // at home: the latest change that each owner has
-	sent      map[NodeID]time.Duration
-	claim     *claim
-	waiting   []uint64 // requests that wait for the claim or the search
-	search    *search
-	misrouted int
-	sets      []OwnerSet // strict: a claim needs a majority of each
+	reign      Reign         // the latest that this node has obeyed
+	promised   Reign         // the latest that it has promised; never before reign
+	confirmed  time.Duration // when this node, as home, last made sure of its reign
+	used       time.Duration // last request at home, or word of one from there
+	touched    time.Duration // when the owners were last told of a use
+	endedAt    time.Duration
+	adopted    bool           // at home: claimed, and not used since
+	asked      time.Duration  // when the home was last asked for word of it
+	offered    time.Duration  // when the home was last shown a copy that is not ours to keep
+	released   bool           // it is kept for its time only: the home knows that it ended
+	writes     []*write       // at home: waiting for acks, oldest first
+	acked      map[NodeID]Dot // at home: the latest change that each owner has
+	sent       map[NodeID]time.Duration
+	claim      *claim
+	waiting    []uint64 // requests that wait for the claim or the search
+	search     *search
+	misrouted  int
+	owners     []NodeID // see ownersOf
+	ownersView uint64
+	ownersHome NodeID
+	sets       []OwnerSet // strict: a claim needs a majority of each
 }
 
 // NewNode returns a Node that knows only itself.
@@ -203,8 +207,15 @@ func (n *Node) emit(e Effect)             { n.out = append(n.out, e) }
 func (n *Node) send(to NodeID, m Message) { n.emit(Send{to, m}) }
 func (n *Node) alive(id NodeID) bool      { return n.member(id) >= 0 }
 func (n *Node) isHome(s *session) bool    { return s.reign.Home == n.cfg.Self && s.promised == s.reign }
+
+// ownersOf are the session's live owners; the list must not be changed. It is
+// kept until the view or the home changes.
 func (n *Node) ownersOf(s *session) []NodeID {
-	return Owners(s.ID, s.reign.Home, n.cfg.Owners, n.members)
+	if s.owners == nil || s.ownersView != n.view || s.ownersHome != s.reign.Home {
+		s.owners = Owners(s.ID, s.reign.Home, n.cfg.Owners, n.members)
+		s.ownersView, s.ownersHome = n.view, s.reign.Home
+	}
+	return s.owners
 }
 
 func (n *Node) member(id NodeID) int {
@@ -213,7 +224,7 @@ func (n *Node) member(id NodeID) int {
 
 // others are the session's live owners but this node.
 func (n *Node) others(s *session) []NodeID {
-	return slices.DeleteFunc(n.ownersOf(s), func(id NodeID) bool { return id == n.cfg.Self })
+	return slices.DeleteFunc(slices.Clone(n.ownersOf(s)), func(id NodeID) bool { return id == n.cfg.Self })
 }
 
 // at sets the time of the event that follows.
@@ -255,6 +266,7 @@ func (n *Node) View(now time.Duration, members []Member) {
 		}
 	}
 	n.members = members
+	n.view++
 	for _, id := range slices.Sorted(maps.Keys(n.sessions)) {
 		n.viewChanged(n.sessions[id])
 	}

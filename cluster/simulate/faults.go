@@ -94,9 +94,7 @@ func (w *world) crash(h *host) {
 	w.logf("%s crashes", h.name)
 	id := h.id
 	w.book.crashed[id] = true
-	if w.bug == nil || !w.bug.lateCrash {
-		h.up = false
-	}
+	h.up = false
 	for _, p := range w.nodes {
 		if p != h && p.up && !w.net.cut[[2]string{h.name, p.name}] && w.chance(0.9) {
 			pid := p.id
@@ -110,7 +108,6 @@ func (w *world) crash(h *host) {
 			})
 		}
 	}
-	h.up = false
 	w.after(w.between(50*time.Millisecond, 6*time.Second), func() {
 		if !h.up {
 			w.start(h)

@@ -25,6 +25,13 @@ func (w *world) transmit(h *host, s replica.Send) {
 		return
 	}
 	id, from := to.id, h.id
+	msg := s.Message
+	if w.bug != nil && w.bug.message != nil {
+		if msg = w.bug.message(w, h, to, msg); msg == nil {
+			return
+		}
+	}
+	w.book.sent(h, replica.Send{To: s.To, Message: msg})
 	if w.net.cut[[2]string{h.name, to.name}] || !w.quiet && w.chance(w.net.drop) {
 		w.stats.add("dropped")
 		return
@@ -34,16 +41,12 @@ func (w *world) transmit(h *host, s replica.Send) {
 		copies = 2
 		w.stats.add("duplicated")
 	}
-	msg := s.Message
-	if w.bug != nil && w.bug.message != nil {
-		if msg = w.bug.message(w, h, to, msg); msg == nil {
-			return
-		}
-	}
 	for range copies {
 		w.after(w.delay(h, to), func() {
 			w.step(to, id, func(n *replica.Node) {
-				w.logf("%s -> %s %T%+v", h.name, to.name, msg, brief(msg))
+				if w.keep {
+					w.logf("%s -> %s %T%+v", h.name, to.name, msg, brief(msg))
+				}
 				w.stats.message(msg)
 				n.Receive(w.now, from, msg)
 			})

@@ -12,9 +12,6 @@ func simulate(seed uint64, b *bug, keep bool) *world {
 	w := &world{seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), reqs: map[uint64]*request{}, keep: keep, stats: newCounters(), bug: b}
 	w.book = newBook(w)
 	drawPlan(w)
-	if b != nil && b.setup != nil {
-		b.setup(w)
-	}
 	for i := range w.plan.hosts {
 		h := &host{name: fmt.Sprintf("n%d", i+1), zone: fmt.Sprintf("z%d", i%2)}
 		if w.rng.IntN(3) == 0 {

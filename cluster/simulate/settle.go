@@ -1,6 +1,8 @@
 package main
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/serval-server/serval/cluster/replica"
@@ -43,7 +45,8 @@ func (w *world) settle() {
 // converged: all owners are equal (I2, I3), and nothing that was acknowledged
 // is missing (I1); what ended stays ended (I9), under one id at most (I10).
 func (b *book) converged() {
-	for id, list := range b.bySID {
+	for _, id := range slices.Sorted(maps.Keys(b.bySID)) {
+		list := b.bySID[id]
 		first, reign := b.home(id)
 		b.ownersEqual(id, first, reign)
 		for _, ch := range list {
@@ -118,14 +121,25 @@ func (b *book) ownersEqual(id replica.SessionID, want *replica.State, reign repl
 		}
 		if !got.SameAs(want) {
 			b.w.fail("I3: owners differ on %s: %s has %v %v, another %v %v", id, h.name, got.Life.Kind, got.Heads, want.Life.Kind, want.Heads)
+		} else if !sameContent(got, want) {
+			b.w.fail("I2: %s has %s in the same version as another, with another content", h.name, id)
 		}
 	}
+}
+
+// sameContent compares what the fingerprints only stand for.
+func sameContent(a, b *replica.State) bool {
+	return slices.EqualFunc(a.Registers, b.Registers, func(x, y replica.Register) bool {
+		return x.Key == y.Key && slices.EqualFunc(x.Versions, y.Versions, func(v, w replica.Version) bool {
+			return v.Dot == w.Dot && v.Value.Equal(w.Value)
+		})
+	})
 }
 
 // allExpired: what nobody uses ends, everywhere (I11).
 func (b *book) allExpired() {
 	for _, h := range b.w.nodes {
-		for id := range b.bySID {
+		for _, id := range slices.Sorted(maps.Keys(b.bySID)) {
 			if s := h.node.State(id); s != nil && s.Life.Kind == replica.Live {
 				b.w.fail("I11: %s still has %s, last used %v ago", h.name, id, b.w.now-b.served[id])
 			}

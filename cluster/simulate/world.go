@@ -138,7 +138,6 @@ func (w *world) effects(h *host) {
 	for _, e := range h.node.Take() {
 		switch e := e.(type) {
 		case replica.Send:
-			w.book.sent(h, e)
 			w.transmit(h, e)
 		case replica.Answer:
 			w.answered(h, e)
@@ -175,6 +174,9 @@ func (w *world) start(h *host) {
 	}
 	cfg := w.cfg
 	cfg.Self = h.id
+	if w.bug != nil && w.bug.config != nil {
+		w.bug.config(h, &cfg)
+	}
 	h.node = replica.NewNode(cfg, replica.Member{ID: h.id, Name: h.name, Zone: h.zone}, w.now)
 	h.up, h.paused, h.backlog = true, false, nil
 	h.view, h.heard = map[string]replica.NodeID{}, map[string]time.Duration{}
