@@ -113,7 +113,7 @@ func (n *Node) startClaim(s *session) {
 func (n *Node) sendClaims(s *session) {
 	c := s.claim
 	c.sent = n.now
-	m := Claim{ID: s.ID, Reign: c.reign}
+	m := Claim{ID: s.ID, Reign: c.reign, Former: s.reign.Home}
 	if n.cfg.Strict {
 		m.Nodes = s.sets[len(s.sets)-1].Nodes
 	}
@@ -134,7 +134,11 @@ func (n *Node) onClaim(from NodeID, m Claim) {
 		n.abandon(s, m.Reign.Home)
 	}
 	p := Promise{ID: m.ID, Reign: m.Reign, Sets: slices.Clone(s.sets)}
-	if home := s.reign.Home; home != from && home != n.cfg.Self && n.alive(home) {
+	home := m.Former
+	if s.reign.Epoch > 0 {
+		home = s.reign.Home
+	}
+	if home != from && home != n.cfg.Self && n.alive(home) {
 		p.Alive = home
 		n.send(home, Fenced{m.ID, m.Reign}) // the claimer may not reach it
 	}

@@ -81,6 +81,9 @@ type Claim struct {
 	ID    SessionID
 	Reign Reign
 	Nodes []NodeID // strict: the owner set of the new reign
+	// Former is the home that is to be replaced, by what the claimer knows:
+	// who sees it alive says so, with or without a copy of its own.
+	Former NodeID
 }
 
 // Promise answers a Claim with what the owner has; State is nil if nothing.
