@@ -118,7 +118,7 @@ func (s *session) noteCopy(of NodeID) {
 	if s.acked == nil {
 		s.acked = map[NodeID]Dot{}
 	}
-	s.acked[of] = s.acked[of]
+	s.acked[of] = MaxDot(s.acked[of], Dot{})
 }
 
 // settle releases the writes that have their acks.

@@ -95,7 +95,6 @@ type Node struct {
 	sweepAt  time.Duration
 	digestAt time.Duration
 	digestTo int
-	draining bool
 	out      []Effect
 }
 

@@ -168,6 +168,9 @@ func (n *Node) onCopy(from NodeID, m Copy) {
 	if m.Reign.Home != n.cfg.Self {
 		n.releaseCovered(s, m.State)
 	}
+	if s.Life.Kind == Renamed && n.State(s.Life.NewID) == nil && m.Idle < n.cfg.AckTimeout {
+		return // half of a rename is none: what it became has been asked for
+	}
 	latest := (&session{State: m.State}).latest()
 	n.send(from, Ack{s.ID, m.Reign, latest, s.Sum()})
 	if !s.SameAs(m.State) {

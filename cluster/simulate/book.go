@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -96,9 +97,21 @@ func (b *book) acknowledged(ch *change, degraded bool) {
 	if len(ch.holders) < 2 && !degraded && b.w.cfg.Ack != replica.AckNone && len(b.w.nodes) > 1 && !b.anyCrashed() {
 		b.w.fail("I1b: change %d of %s was acknowledged, but only %v have it", ch.number, ch.id, ch.holders)
 	}
+	if ch.newID != "" && !degraded && b.w.cfg.Ack != replica.AckNone && !b.anyCrashed() && b.countKnown(ch.newID) < 2 {
+		b.w.fail("I10: change %d of %s to %s was acknowledged, but the new id is at home only", ch.number, ch.id, ch.newID)
+	}
 	if b.w.cfg.Strict {
 		b.strictOrder(ch)
 	}
+}
+
+func (b *book) countKnown(id replica.SessionID) (count int) {
+	for _, h := range b.w.nodes {
+		if h.up && h.node.State(id) != nil {
+			count++
+		}
+	}
+	return count
 }
 
 func (b *book) anyCrashed() bool { return len(b.crashed) > 0 }
@@ -146,7 +159,9 @@ func (b *book) within(h *host, ch *change) bool {
 		if b.crashed[id] || b.w.now-p.stopped < settled || !b.w.reachable(h, p) {
 			continue
 		}
-		if h.view[p.name] == id && p.view[h.name] == h.id {
+		// A node that has just gone on after a pause may be out of the others'
+		// views, and must ask them before it serves anything.
+		if h.view[p.name] == id && (p.view[h.name] == h.id || b.w.now-h.woke < 20*time.Millisecond) {
 			return true
 		}
 	}
@@ -224,18 +239,22 @@ func (b *book) sent(h *host, s replica.Send) {
 	}
 }
 
-// look compares a node's copies with what they were: they only grow (I1a).
+// look compares a node's copies with what they were a while ago: they only grow
+// (I1a), unless the node has released one.
 func (b *book) look(h *host) {
-	for id, was := range h.checked {
-		now := h.node.State(id)
-		if now == nil || was == nil {
+	for _, id := range slices.Sorted(maps.Keys(b.bySID)) {
+		was, now := h.checked[id], h.node.State(id)
+		if now == nil {
+			delete(h.checked, id)
 			continue
 		}
 		switch {
+		case was == nil:
 		case was.Life.Kind > now.Life.Kind:
 			b.w.fail("I9: %s brought %s back from %v", h.name, id, was.Life.Kind)
 		case now.Life.Kind == replica.Live && !now.Seen.Includes(was.Seen):
 			b.w.fail("I1a: the copy of %s at %s has shrunk", id, h.name)
 		}
+		h.checked[id] = &replica.State{Life: now.Life, Seen: maps.Clone(now.Seen)}
 	}
 }

@@ -129,7 +129,7 @@ func (w *world) resume(h *host, id replica.NodeID) {
 	}
 	w.logf("%s goes on", h.name)
 	h.paused = false
-	h.stopped = w.now
+	h.woke = w.now
 	for name := range h.heard {
 		h.heard[name] = w.now
 	}

@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"runtime/pprof"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,13 +25,7 @@ func main() {
 	first := flag.Uint64("first", 1, "the first seed")
 	verbose := flag.Bool("v", false, "print the history of the first seed")
 	planted := flag.Bool("planted", false, "run the planted bugs: each must be caught within the seeds")
-	profile := flag.String("cpuprofile", "", "a file for a profile")
 	flag.Parse()
-	if *profile != "" {
-		f, _ := os.Create(*profile)
-		_ = pprof.StartCPUProfile(f)
-		defer pprof.StopCPUProfile()
-	}
 	if *planted {
 		os.Exit(runPlanted(*first, *seeds))
 	}

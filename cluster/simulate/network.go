@@ -49,6 +49,9 @@ func (w *world) transmit(h *host, s replica.Send) {
 				}
 				w.stats.message(msg)
 				n.Receive(w.now, from, msg)
+				if r, ok := msg.(replica.Release); ok {
+					delete(to.checked, r.ID) // it may begin anew, with an older copy
+				}
 			})
 		})
 	}

@@ -46,6 +46,8 @@ type host struct {
 	up      bool
 	paused  bool
 	stopped time.Duration // when it was last paused or cut off
+	woke    time.Duration // when it last went on after a pause
+	looked  time.Duration // when its copies were last compared with what they were
 	skew    int64         // of its wall clock, in ms
 	backlog []func()      // what happened to it while it was paused
 	view    map[string]replica.NodeID
@@ -154,7 +156,10 @@ func (w *world) effects(h *host) {
 			w.book.forked[e.ID] = true
 		}
 	}
-	w.book.look(h)
+	if w.now-h.looked >= 400*time.Millisecond {
+		h.looked = w.now
+		w.book.look(h)
+	}
 }
 
 func (w *world) hostOf(id replica.NodeID) *host {
