@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -59,7 +60,9 @@ type shell struct {
 
 func startShell(t *testing.T, dir string, env []string) *shell {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "bash", "--norc")
+	// Not the test's context: it ends before the cleanup below, which would find the
+	// shell killed and leave the server behind that it has started.
+	cmd := exec.CommandContext(context.Background(), "bash", "--norc")
 	cmd.Dir, cmd.Env, cmd.WaitDelay = dir, env, 10*time.Second
 	in, err := cmd.StdinPipe()
 	if err != nil {
