@@ -20,9 +20,10 @@ import (
 // runCmd is serval run.
 type runCmd struct {
 	home
-	HTTP string   `name:"http" help:"Address of the first connector without TLS, such as :9090 or localhost:0." placeholder:"ADDR"`
-	Node string   `help:"Name of this node, which is the route of its session ids." placeholder:"NAME"`
-	Set  []string `help:"Override any key of the configuration, such as limits.max-body-size=1MiB." placeholder:"KEY=VALUE" sep:"none"`
+	HTTP  string   `name:"http" help:"Address of the first connector without TLS, such as :9090 or localhost:0." placeholder:"ADDR"`
+	Node  string   `help:"Name of this node, which is the route of its session ids." placeholder:"NAME"`
+	Set   []string `help:"Override any key of the configuration, such as limits.max-body-size=1MiB." placeholder:"KEY=VALUE" sep:"none"`
+	PProf string   `name:"pprof" help:"Serve profiles for go tool pprof at this loopback address, such as localhost:6060." placeholder:"ADDR"`
 }
 
 func (c *runCmd) load(e *env) (*config.Config, error) {
@@ -48,6 +49,13 @@ func (c *runCmd) Run(e *env) error {
 	s, err := server.New(cfg, server.Options{Linked: e.Linked, Valves: e.Valves, Version: e.Version, Logger: log, Level: level})
 	if err != nil {
 		return err
+	}
+	if c.PProf != "" {
+		p, err := startProfiler(c.PProf, log)
+		if err != nil {
+			return err
+		}
+		defer p.stop()
 	}
 	if err := s.Start(e.ctx); err != nil {
 		return err
