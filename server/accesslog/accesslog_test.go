@@ -264,3 +264,28 @@ func BenchmarkCommon(b *testing.B) {
 		buf = p.Append(buf[:0], e)
 	}
 }
+
+// The text of a second is kept, so lines of one second, of the next and of another
+// time zone must not get each other's.
+func TestTimeOfLinesThatShareASecond(t *testing.T) {
+	p, err := Parse("%t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 3, 29, 1, 59, 59, 0, time.UTC)
+	berlin := time.FixedZone("", 3600)
+	for _, c := range []struct {
+		at   time.Time
+		want string
+	}{
+		{at, "[29/Mar/2026:01:59:59 +0000]"},
+		{at.Add(999 * time.Millisecond), "[29/Mar/2026:01:59:59 +0000]"},
+		{at.In(berlin), "[29/Mar/2026:02:59:59 +0100]"},
+		{at.Add(time.Second), "[29/Mar/2026:02:00:00 +0000]"},
+		{at, "[29/Mar/2026:01:59:59 +0000]"},
+	} {
+		if got := string(p.Append(nil, &Entry{Start: c.at})); got != c.want {
+			t.Errorf("%v: got %s, want %s", c.at, got, c.want)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,9 +23,8 @@ func timeField(arg string) (field, error) {
 		if format == "end" {
 			moment = func(e *Entry) time.Time { return e.Start.Add(e.Elapsed) }
 		}
-		return field{append: func(dst []byte, e *Entry) []byte {
-			return moment(e).AppendFormat(dst, "[02/Jan/2006:15:04:05 -0700]")
-		}}, nil
+		var cache secondCache
+		return field{append: func(dst []byte, e *Entry) []byte { return cache.append(dst, moment(e)) }}, nil
 	case "sec":
 		return field{append: func(dst []byte, e *Entry) []byte { return strconv.AppendInt(dst, moment(e).Unix(), 10) }}, nil
 	case "msec":
@@ -43,6 +43,30 @@ func timeField(arg string) (field, error) {
 		}
 		return dst
 	}}, nil
+}
+
+// commonLayout is the time of the common log format.
+const commonLayout = "[02/Jan/2006:15:04:05 -0700]"
+
+// secondCache keeps the text of the last second that was asked for: on a busy
+// server most lines share it, and making it costs more than the rest of the line.
+type secondCache struct{ last atomic.Pointer[second] }
+
+// second is a moment to the second, and its text.
+type second struct {
+	unix int64
+	zone *time.Location
+	text []byte
+}
+
+func (c *secondCache) append(dst []byte, t time.Time) []byte {
+	unix, zone := t.Unix(), t.Location()
+	if s := c.last.Load(); s != nil && s.unix == unix && s.zone == zone {
+		return append(dst, s.text...)
+	}
+	s := &second{unix: unix, zone: zone, text: t.AppendFormat(nil, commonLayout)}
+	c.last.Store(s)
+	return append(dst, s.text...)
 }
 
 func appendMillis(dst []byte, t time.Time) []byte {

@@ -61,7 +61,7 @@ func (s *stuckRequests) close() error {
 
 func (s *stuckRequests) valve(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		e := &running{r: r, start: time.Now()}
+		e := &running{r: r, start: startOf(w)}
 		if c := conninfo.Of(r.Context()); c != nil {
 			e.conn = c.ID
 			pprof.SetGoroutineLabels(r.Context())
