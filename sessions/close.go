@@ -98,8 +98,10 @@ func (sh *shard) snapshotAt(i uint32) (snap *Snapshot, more bool) {
 // Close stops the manager; Create and Find then answer ErrClosed. With save, and
 // a File or a Store to save to, the sessions are told that they are passivated
 // and are saved; with a File they all go there, except those that are in the
-// Store. Without, they end with cause UNDEPLOY, stored ones too. A session that
-// is in use meanwhile is saved as it is. The error says that saving failed;
+// Store. Without, they end with cause UNDEPLOY, stored ones too. So they do with a
+// Replicator, on this node only: the others go on with them, and what was saved
+// would be outdated. Only if there is no other (Solitary) they are saved. A session
+// that is in use meanwhile is saved as it is. The error says that saving failed;
 // the manager is closed all the same. Closing again does nothing.
 func (m *Manager) Close(ctx context.Context, save bool) error {
 	m.rebind.Lock()
@@ -113,6 +115,7 @@ func (m *Manager) Close(ctx context.Context, save bool) error {
 	m.tasks.Wait()
 	o := m.options()
 	var err error
+	save = save && (o.Replicator == nil || solitary(o.Replicator))
 	switch {
 	case save && o.File != "":
 		m.sweep(ctx)

@@ -14,19 +14,21 @@ import (
 // A commit without changes still goes to the Replicator: it says that the
 // session was used, and may announce a new session or id.
 //
-// The error is ErrInvalid if the session has ended or begun to, or the
-// Replicator's; in that case the changes hold on this node.
+// The error is ErrInvalid if the session has ended or begun to, ErrMoved if
+// another node is its home now, or a *ReplicationError; then the changes hold on
+// this node.
 func (s *Session) Commit(ctx context.Context, c *Changes) (Dot, error) {
 	if c.MaxInactive != nil {
 		s.sh.mu.Lock()
 	}
 	s.mu.Lock()
 	if s.phase != valid {
+		err := s.refusal()
 		s.mu.Unlock()
 		if c.MaxInactive != nil {
 			s.sh.mu.Unlock()
 		}
-		return Dot{}, ErrInvalid
+		return Dot{}, err
 	}
 	o := s.m.options()
 	base := s.head
@@ -44,18 +46,15 @@ func (s *Session) Commit(ctx context.Context, c *Changes) (Dot, error) {
 		}
 	}
 	head := s.head
-	var d *Delta
+	var r Receipt
 	if o.Replicator != nil {
-		d = s.delta(o, base, c)
+		r = o.send(s.delta(o, base, c))
 	}
 	s.mu.Unlock()
 	if c.MaxInactive != nil {
 		s.sh.mu.Unlock()
 	}
-	if d == nil {
-		return head, nil
-	}
-	return head, o.Replicator.Commit(ctx, d)
+	return head, s.await(ctx, r, head)
 }
 
 // CompareAndSwap stores a value if the attribute's version still is base (the
@@ -65,8 +64,9 @@ func (s *Session) Commit(ctx context.Context, c *Changes) (Dot, error) {
 func (s *Session) CompareAndSwap(ctx context.Context, name string, base Dot, value []byte) (swapped bool, now Attribute, exists bool, err error) {
 	s.mu.Lock()
 	if s.phase != valid {
+		err = s.refusal()
 		s.mu.Unlock()
-		return false, Attribute{}, false, ErrInvalid
+		return false, Attribute{}, false, err
 	}
 	i, ok := s.search(name)
 	switch {
@@ -84,15 +84,12 @@ func (s *Session) CompareAndSwap(ctx context.Context, name string, base Dot, val
 	c := &Changes{Attributes: []Change{{Name: name, Value: value}}}
 	s.apply(&c.Attributes[0])
 	now = Attribute{Name: name, Value: value, Dot: s.head}
-	var d *Delta
+	var r Receipt
 	if o.Replicator != nil {
-		d = s.delta(o, before, c)
+		r = o.send(s.delta(o, before, c))
 	}
 	s.mu.Unlock()
-	if d != nil {
-		err = o.Replicator.Commit(ctx, d)
-	}
-	return true, now, true, err
+	return true, now, true, s.await(ctx, r, now.Dot)
 }
 
 // advance gives the session a new version. The caller holds s.mu.
@@ -123,6 +120,9 @@ func (s *Session) apply(c *Change) {
 func (s *Session) delta(o *Options, base Dot, c *Changes) *Delta {
 	d := s.bareDelta(o, base)
 	d.Read = c.Read
+	if d.Created {
+		return d
+	}
 	for i, ch := range c.Attributes {
 		if slices.ContainsFunc(c.Attributes[i+1:], func(later Change) bool { return later.Name == ch.Name }) {
 			continue
@@ -139,6 +139,7 @@ func (s *Session) delta(o *Options, base Dot, c *Changes) *Delta {
 }
 
 // bareDelta is what all Deltas say. It takes note of what need not be said again.
+// The caller holds s.mu.
 func (s *Session) bareDelta(o *Options, base Dot) *Delta {
 	d := &Delta{
 		App: o.App, ID: s.key.id(""), Created: s.unsent, CreatedAt: time.UnixMilli(s.created), Version: s.version,
@@ -146,6 +147,9 @@ func (s *Session) bareDelta(o *Options, base Dot) *Delta {
 	}
 	if s.renamed {
 		d.Previous = s.previous.id("")
+	}
+	if s.unsent { // all that it has is news
+		d.Set = slices.Clone(s.attrs)
 	}
 	s.unsent, s.renamed, s.previous = false, false, key{}
 	return d

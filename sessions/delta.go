@@ -43,15 +43,17 @@ type Delta struct {
 	// Previous is the id that the session had before, without route, if it
 	// was changed since the last Delta; else "".
 	Previous ID
-	// Created says that no Delta of this session went before. CreatedAt and
-	// Version then are news to the receiver.
+	// Created says that no Delta of this session went before: Set then is all
+	// that it has, and CreatedAt and Version are news to the receiver.
 	Created   bool
 	CreatedAt time.Time
 	Version   string // the bundle's version that the session belongs to
 	// Base is the session's version before the commit (zero: none) and Dot
-	// the one after it. They are equal if nothing but Accessed and Read changed.
+	// the one after it. They are equal if the commit changed nothing: such a
+	// Delta announces a new session or id, or says that the session was used.
 	Base, Dot Dot
-	// Set are the attributes that the commit has set; their dots are Dot.
+	// Set are the attributes that the commit has set, sorted by name; their
+	// dots are Dot, but for those that a Created session had already.
 	Set []Attribute
 	// Removed are the names of those it has removed, sorted.
 	Removed []string
@@ -75,26 +77,17 @@ type Snapshot struct {
 	Accessed    time.Time // when the last request that used it ended
 	MaxInactive time.Duration
 	// New says that no request with this id has ended yet.
-	New        bool
+	New bool
+	// Cause is why a Replicator gives the session to this node: Failover, or
+	// StateTransfer if a living node has handed it over. Anything else counts
+	// as Failover. Stores leave it zero.
+	Cause      Cause
 	Attributes []Attribute // sorted by name
 }
 
 // Expired reports whether the session had been idle for too long at that time.
 func (s *Snapshot) Expired(now time.Time) bool {
 	return s.MaxInactive > 0 && now.Sub(s.Accessed) >= s.MaxInactive
-}
-
-// Replicator is the way to other nodes. The cluster implements it; a server
-// without one has none. Its methods are called concurrently, without locks held.
-type Replicator interface {
-	// Find looks for a session that is not here. It returns nil, nil if
-	// nobody has it. What it returns becomes a session of this node (cause
-	// FAILOVER).
-	Find(ctx context.Context, app AppKey, id ID) (*Snapshot, error)
-	// Commit takes a Delta and returns when the application's ack policy is
-	// met. Deltas of one session may come out of order when two requests of
-	// it commit at once; Base tells.
-	Commit(ctx context.Context, d *Delta) error
 }
 
 // Store keeps sessions outside of memory: passivated ones, or copies. Ids are

@@ -29,5 +29,6 @@
 // Locks, in the order in which they may be taken: the serialised-access lock of
 // a session, a shard's mutex, a session's mutex, the mutexes of [Interner],
 // [HLC] and statistics. Listeners, Stores and Replicators are called with none
-// of the mutexes held.
+// of the mutexes held, but for [Replicator.Commit], which is called with that of
+// the session: a Replicator's own locks come after it.
 package sessions

@@ -7,8 +7,9 @@ import (
 
 // Invalidate ends the session: new requests do not find it from now on, its
 // listeners hear of it while it still is readable, then it is gone, and its
-// Replicator is told. Ending it once more while its listeners run does nothing;
-// afterwards it is ErrInvalid.
+// Replicator is told, unless the cause is UNDEPLOY: the session lives on at other
+// nodes. Ending it once more while its listeners run does nothing; afterwards it
+// is ErrInvalid. Other errors are as Commit's.
 func (s *Session) Invalidate(ctx context.Context, cause Cause) error {
 	s.sh.mu.Lock()
 	s.mu.Lock()
@@ -24,8 +25,11 @@ func (s *Session) Invalidate(ctx context.Context, cause Cause) error {
 		return nil
 	case ended:
 		return ErrInvalid
+	case moved:
+		return ErrMoved
 	}
-	return s.finish(ctx, s.m.options(), cause)
+	r, dot := s.finish(ctx, s.m.options(), cause)
+	return s.await(ctx, r, dot)
 }
 
 // hideLocked makes the session invisible; its slot goes back. The caller holds
@@ -38,27 +42,31 @@ func (s *Session) hideLocked() {
 	s.m.counts.active.Add(-1)
 }
 
-// finish ends a session that nobody finds any more. The caller holds a reference.
-func (s *Session) finish(ctx context.Context, o *Options, cause Cause) error {
+// finish ends a session that nobody finds any more, and returns what says that
+// other nodes know. The caller holds a reference.
+func (s *Session) finish(ctx context.Context, o *Options, cause Cause) (Receipt, Dot) {
 	s.m.notifyAs(ctx, o, Event{Kind: SessionDestroyed, Session: s, Cause: cause})
 	s.mu.Lock()
 	s.phase = ended
 	base := s.head
-	var d *Delta
-	if o.Replicator != nil {
+	var r Receipt
+	if o.Replicator != nil && cause != Undeploy {
 		s.advance(o)
-		d = s.bareDelta(o, base)
-		d.Dead, d.Cause = true, cause
+		d := s.bareDelta(o, base)
+		d.Dead, d.Cause, d.Set = true, cause, nil
+		r = o.send(d)
 	}
+	dot := s.head
 	s.attrs, s.local = nil, nil
 	created := s.created
 	s.mu.Unlock()
 	s.m.counts.over(cause, o.Now(), created)
-	if d == nil {
-		return nil
-	}
-	return o.Replicator.Commit(ctx, d)
+	return r, dot
 }
+
+// end is finish for the manager itself, which waits for nobody: a session that
+// has expired here expires elsewhere too if the news is lost.
+func (s *Session) end(ctx context.Context, o *Options, cause Cause) { _, _ = s.finish(ctx, o, cause) }
 
 // expire ends the session of this key if it still has been idle for too long.
 func (m *Manager) expire(ctx context.Context, k key) {
@@ -86,9 +94,7 @@ func (m *Manager) expire(ctx context.Context, k key) {
 	s.hideLocked()
 	s.mu.Unlock()
 	sh.mu.Unlock()
-	if err := s.finish(ctx, o, Timeout); err != nil {
-		o.Logger.Error("telling other nodes of an expired session", "error", err)
-	}
+	s.end(ctx, o, Timeout)
 }
 
 // dropQuietlyLocked ends an expired session of which nobody wants to hear.
@@ -123,9 +129,7 @@ func (m *Manager) expirePassive(ctx context.Context, sh *shard, k key, quiet boo
 			s.hideLocked()
 			s.mu.Unlock()
 			sh.mu.Unlock()
-			if err := s.finish(ctx, o, Timeout); err != nil {
-				o.Logger.Error("telling other nodes of an expired session", "error", err)
-			}
+			s.end(ctx, o, Timeout)
 			return
 		}
 		o.Logger.Error("passivated session ends unread", "error", err)

@@ -239,21 +239,22 @@ func (m *Manager) fetch(ctx context.Context, sh *shard, k key, done func()) (*Se
 	case snap.ID.Real() != k.id(""):
 		return nil, errors.New("asking other nodes for a session: they answered with another one")
 	}
-	s, err := m.install(sh, k, snap)
+	s, err := m.install(sh, k, snap, false)
 	if err != nil {
 		return nil, err
 	}
-	m.notify(ctx, Event{Kind: SessionDidActivate, Session: s, Cause: Failover})
+	m.notifyArrival(ctx, s, snap)
 	return s, nil
 }
 
 // install makes a session of a snapshot and returns it in use. The key is being
 // moved, so nobody else sees it yet. Limits do not hold: the session exists.
-func (m *Manager) install(sh *shard, k key, snap *Snapshot) (*Session, error) {
+// Unsent says that other nodes do not know of it.
+func (m *Manager) install(sh *shard, k key, snap *Snapshot, unsent bool) (*Session, error) {
 	o := m.options()
 	now := m.now()
 	s := m.fromSnapshot(sh, k, snap)
-	s.refs = 1
+	s.refs, s.unsent = 1, unsent
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if sh.closed {
@@ -283,7 +284,7 @@ func (m *Manager) fromSnapshot(sh *shard, k key, snap *Snapshot) *Session {
 	idle := max(o.Now().Round(0).Sub(snap.Accessed.Round(0)), 0)
 	at := m.now() - int64(idle)
 	return &Session{
-		m: m, sh: sh, key: k, maxIdle: int64(snap.MaxInactive), isNew: snap.New, unsent: snap.Head.IsZero(),
+		m: m, sh: sh, key: k, maxIdle: int64(snap.MaxInactive), isNew: snap.New, unsent: true,
 		lastAccessed: at, thisAccessed: at,
 		state: state{created: snap.Created.UnixMilli(), version: snap.Version, head: snap.Head, attrs: snap.Attributes},
 	}
@@ -299,7 +300,7 @@ func (m *Manager) notifyAs(ctx context.Context, o *Options, e Event) {
 		return
 	}
 	e.Local = true
-	e.Status = Status{LocallyUsed: true, LocallyOwned: true, Replicated: o.Replicator != nil}
+	e.Status = Status{LocallyUsed: true, LocallyOwned: e.Cause != Failaway, Replicated: o.Replicator != nil}
 	if err := o.Listener.Notify(ctx, e); err != nil {
 		o.Logger.Error("session listener", "cause", e.Cause.String(), "error", err)
 	}

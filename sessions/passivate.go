@@ -61,7 +61,7 @@ func (m *Manager) read(ctx context.Context, sh *shard, k key) (*Session, error) 
 	if snap.ID.Real() != k.id("") {
 		return nil, fmt.Errorf("activating a session: %w: it has another id", ErrDamaged)
 	}
-	s, err := m.install(sh, k, snap)
+	s, err := m.install(sh, k, snap, snap.Head.IsZero() || m.options().Replicator == nil)
 	if err != nil {
 		return nil, err
 	}
@@ -195,10 +195,15 @@ func (s *Session) leave(k key) bool {
 }
 
 // loadStore makes the sessions of the store known, without reading them whole.
+// With a Replicator it empties the store: the others have gone on without this
+// node, and what they have is newer.
 func (m *Manager) loadStore(ctx context.Context) (n int, err error) {
 	o := m.options()
-	if o.Store == nil {
+	switch {
+	case o.Store == nil:
 		return 0, nil
+	case o.Replicator != nil:
+		return 0, purge(ctx, o.Store)
 	}
 	err = o.Store.Walk(ctx, func(snap *Snapshot) bool {
 		k, ok := parseKey(snap.ID.Real())
@@ -221,4 +226,21 @@ func (m *Manager) loadStore(ctx context.Context) (n int, err error) {
 	})
 	m.grown()
 	return n, err
+}
+
+// purge empties a store.
+func purge(ctx context.Context, st Store) error {
+	var ids []ID
+	if err := st.Walk(ctx, func(s *Snapshot) bool {
+		ids = append(ids, s.ID)
+		return true
+	}); err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if err := st.Delete(ctx, id.Real()); err != nil {
+			return fmt.Errorf("emptying the store: %w", err)
+		}
+	}
+	return nil
 }

@@ -3,6 +3,7 @@ package sessions
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"sync"
 	"testing"
@@ -28,12 +29,20 @@ func (r *twin) Find(_ context.Context, app AppKey, id ID) (*Snapshot, error) {
 	return nil, r.err
 }
 
-func (r *twin) Commit(_ context.Context, d *Delta) error {
+func (r *twin) Commit(d *Delta) Receipt {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.deltas = append(r.deltas, d)
-	return r.err
+	if r.err == nil {
+		return nil
+	}
+	return receipt(func(context.Context) error { return r.err })
 }
+
+// receipt is a Receipt by a function.
+type receipt func(context.Context) error
+
+func (f receipt) Wait(ctx context.Context) error { return f(ctx) }
 
 func (r *twin) last(t *testing.T, n int) *Delta {
 	t.Helper()
@@ -91,14 +100,19 @@ func TestDeltas(t *testing.T) {
 		t.Errorf("a swap: %+v", d)
 	}
 	r.err = errors.New("no ack")
-	if _, err := s.Commit(t.Context(), &Changes{Attributes: []Change{{Name: "x", Value: []byte("1")}}}); !errors.Is(err, r.err) {
+	var failed *ReplicationError
+	if _, err := s.Commit(t.Context(), &Changes{Attributes: []Change{{Name: "x", Value: []byte("1")}}}); !errors.Is(err, r.err) || !errors.As(err, &failed) || failed.Timeout() {
 		t.Errorf("Commit: %v, want the replicator's error", err)
+	}
+	r.err = fmt.Errorf("late: %w", context.DeadlineExceeded)
+	if _, _, _, err := s.CompareAndSwap(t.Context(), "y", Dot{}, []byte("1")); !errors.As(err, &failed) || !failed.Timeout() {
+		t.Errorf("CompareAndSwap: %v, want a timeout", err)
 	}
 	r.err = nil
 	if err := s.Invalidate(t.Context(), Invalidate); err != nil {
 		t.Fatal(err)
 	}
-	if d = r.last(t, 6); !d.Dead || d.Cause != Invalidate || d.Base.Compare(d.Dot) >= 0 {
+	if d = r.last(t, 7); !d.Dead || d.Cause != Invalidate || d.Base.Compare(d.Dot) >= 0 {
 		t.Errorf("the end: %+v", d)
 	}
 }
@@ -126,7 +140,7 @@ func TestFetch(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if got := rec.take(); got != "didActivate FAILOVER" || r.asked != 1 {
+	if got := rec.take(); got != "created FAILOVER, didActivate FAILOVER" || r.asked != 1 {
 		t.Errorf("events %q, asked %d times", got, r.asked)
 	}
 	s := find(t, m, k.id(""))

@@ -16,6 +16,7 @@ const (
 	valid  phase = iota
 	ending       // listeners hear of its end; readable, not seen by new requests
 	ended
+	moved // another node is its home; readable, not seen by new requests
 )
 
 // Session is one session while it is in use. It is safe for concurrent use.
@@ -119,6 +120,14 @@ func (s *Session) Valid() bool {
 	return s.phase == valid
 }
 
+// refusal is why a session cannot be changed. The caller holds s.mu.
+func (s *Session) refusal() error {
+	if s.phase == moved {
+		return ErrMoved
+	}
+	return ErrInvalid
+}
+
 // Created is when the session was made, to the millisecond.
 func (s *Session) Created() time.Time {
 	s.mu.Lock()
@@ -183,15 +192,17 @@ func (s *state) search(name string) (int, bool) {
 }
 
 // ChangeID gives the session a new id with the same placement, for instance at
-// login, and returns it. The old one is unknown from then on.
+// login, and returns it. The old one is unknown from then on. Other nodes hear of
+// it with the next Commit or Announce. The error is ErrInvalid or ErrMoved.
 func (s *Session) ChangeID(ctx context.Context) (ID, error) {
 	o := s.m.options()
 	s.sh.mu.Lock()
 	s.mu.Lock()
 	if s.phase != valid || s.slot == 0 {
+		err := s.refusal()
 		s.mu.Unlock()
 		s.sh.mu.Unlock()
-		return "", ErrInvalid
+		return "", err
 	}
 	old := s.key
 	s.key = old.renewed()

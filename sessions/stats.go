@@ -19,6 +19,7 @@ type Stats struct {
 	Rejected   int64 // refused because of Options.MaxActive
 	Passivated int64 // moved to the store
 	Activated  int64 // moved back
+	Moved      int64 // evicted, because another node has become their home
 	Unpacked   int64 // moved from packed memory to a Go object
 
 	MaxAlive     time.Duration // the longest life of an ended session
@@ -32,6 +33,7 @@ type counts struct {
 	active, maxActive, passive        atomic.Int64
 	created, expired, ended, rejected atomic.Int64
 	passivated, activated, unpacked   atomic.Int64
+	moved                             atomic.Int64
 
 	mu       sync.Mutex
 	alive    time.Duration // guarded by mu; all lives together
@@ -117,7 +119,7 @@ func (m *Manager) Stats() Stats {
 	s := Stats{
 		Active: int(c.active.Load()), MaxActive: int(c.maxActive.Load()), Passive: int(c.passive.Load()),
 		Created: c.created.Load(), Expired: c.expired.Load(), Ended: c.ended.Load(), Rejected: c.rejected.Load(),
-		Passivated: c.passivated.Load(), Activated: c.activated.Load(), Unpacked: c.unpacked.Load(),
+		Passivated: c.passivated.Load(), Activated: c.activated.Load(), Unpacked: c.unpacked.Load(), Moved: c.moved.Load(),
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -34,6 +34,9 @@ type Options struct {
 	// Timeout, MaxActive, Serialized, Listener and Logger are filled in
 	// from the other options and the descriptor where they are zero.
 	Sessions sessions.Options
+	// Forwarder sends requests to their session's home in a cluster. Nil: all
+	// are served here.
+	Forwarder Forwarder
 	// Previous is the generation that this one replaces, whose sessions it
 	// goes on with; nil for none.
 	Previous *Context

@@ -177,13 +177,17 @@ func (r *replicator) Find(context.Context, sessions.AppKey, sessions.ID) (*sessi
 	return nil, nil
 }
 
-func (r *replicator) Commit(_ context.Context, d *sessions.Delta) error {
+func (r *replicator) Commit(d *sessions.Delta) sessions.Receipt {
 	if r.before != nil {
 		r.before()
 	}
 	r.deltas = append(r.deltas, d)
-	return r.err
+	return receipt{r.err}
 }
+
+type receipt struct{ err error }
+
+func (r receipt) Wait(context.Context) error { return r.err }
 
 // TestCommitBeforeFirstByte: the session's changes are safe before anything of
 // the response leaves, at each kind of commit point.
