@@ -1,12 +1,21 @@
 package replica
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 // Op is one change to one register.
 type Op struct {
 	Key    string
 	Value  Value
 	Remove bool // the register is removed; Value is ignored
+	// Old is what the register held before the write, for the wire to make a
+	// patch of. It is set by the home's Node and is no part of the change.
+	Old Value
+	// Patch, if not nil, came instead of Value: Config.Unpatch makes the
+	// value of it and of what the register holds.
+	Patch []byte
 }
 
 // Delta is all that one request changed in one session, to be applied as a
@@ -78,8 +87,31 @@ func (s *State) apply(d Delta) {
 		}
 	}
 	s.Heads = append(s.Heads[:0], d.Dot)
-	if s.Seen == nil {
-		s.Seen = Context{}
+	s.Seen = s.Seen.add(d.Dot)
+}
+
+// resolve turns the patches of a change that builds on what s has into values.
+// It leaves d's own Ops as they are: other receivers may share them.
+func (d Delta) resolve(s *State, unpatch func(Value, []byte) (Value, error)) (Delta, error) {
+	first := slices.IndexFunc(d.Ops, func(o Op) bool { return o.Patch != nil })
+	if first < 0 || !slices.Equal(s.Heads, d.Base) {
+		return d, nil
 	}
-	s.Seen.add(d.Dot)
+	d.Ops = slices.Clone(d.Ops)
+	for i := first; i < len(d.Ops); i++ {
+		op := &d.Ops[i]
+		if op.Patch == nil {
+			continue
+		}
+		old, ok := s.Get(op.Key)
+		if !ok || unpatch == nil {
+			return d, fmt.Errorf("session %s, register %q: a patch, but nothing to apply it to", s.ID, op.Key)
+		}
+		v, err := unpatch(old.Value, op.Patch)
+		if err != nil {
+			return d, fmt.Errorf("session %s, register %q: %w", s.ID, op.Key, err)
+		}
+		op.Value, op.Patch = v, nil
+	}
+	return d, nil
 }

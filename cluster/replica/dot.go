@@ -3,7 +3,7 @@ package replica
 import (
 	"cmp"
 	"fmt"
-	"maps"
+	"slices"
 )
 
 // Dot is the version of one request's changes: the session's epoch, the
@@ -40,13 +40,23 @@ func MaxDot(a, b Dot) Dot {
 }
 
 // Context is a causal context: for each writer, the highest dot of its that a
-// copy has seen. A writer builds each change on a copy that has all its earlier
-// ones, so the highest dot stands for all of them. A session has one entry for
-// each node that was ever its home.
-type Context map[uint32]Dot
+// copy has seen, sorted by writer. A writer builds each change on a copy that has
+// all its earlier ones, so the highest dot stands for all of them. A session has
+// one entry for each node that was ever its home, so a short list it is.
+type Context []Dot
+
+// of returns the highest dot of a writer; zero if there is none.
+func (c Context) of(node uint32) Dot {
+	for i := range c {
+		if c[i].Node == node {
+			return c[i]
+		}
+	}
+	return Dot{}
+}
 
 // Covers reports whether the copy has seen d.
-func (c Context) Covers(d Dot) bool { return d.IsZero() || d.Compare(c[d.Node]) <= 0 }
+func (c Context) Covers(d Dot) bool { return d.IsZero() || d.Compare(c.of(d.Node)) <= 0 }
 
 // Includes reports whether c has seen all that o has.
 func (c Context) Includes(o Context) bool {
@@ -59,25 +69,29 @@ func (c Context) Includes(o Context) bool {
 }
 
 // With returns a copy of c that has seen d too.
-func (c Context) With(d Dot) Context {
-	out := make(Context, len(c)+1)
-	maps.Copy(out, c)
-	out.add(d)
-	return out
-}
+func (c Context) With(d Dot) Context { return slices.Clone(c).add(d) }
 
 // Union returns what c or o has seen.
 func (c Context) Union(o Context) Context {
-	out := make(Context, max(len(c), len(o)))
-	maps.Copy(out, c)
+	out := append(make(Context, 0, len(c)+len(o)), c...)
 	for _, d := range o {
-		out.add(d)
+		out = out.add(d)
 	}
 	return out
 }
 
-func (c Context) add(d Dot) {
-	if !d.IsZero() && d.Compare(c[d.Node]) > 0 {
-		c[d.Node] = d
+// add is With in place, as append is.
+func (c Context) add(d Dot) Context {
+	if d.IsZero() {
+		return c
 	}
+	i := 0
+	for i < len(c) && c[i].Node < d.Node {
+		i++
+	}
+	if i == len(c) || c[i].Node != d.Node {
+		return slices.Insert(c, i, d)
+	}
+	c[i] = MaxDot(c[i], d)
+	return c
 }

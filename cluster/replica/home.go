@@ -24,7 +24,7 @@ func (n *Node) Create(now time.Duration, id SessionID) {
 }
 
 // Commit makes the changes of one request that Serve was the verdict on.
-// Released tells when the request may be answered.
+// Released tells when the request may be answered. The ops are n's from then on.
 func (n *Node) Commit(now time.Duration, id uint64, sid SessionID, ops []Op) {
 	n.at(now)
 	s := n.sessions[sid]
@@ -33,7 +33,12 @@ func (n *Node) Commit(now time.Duration, id uint64, sid SessionID, ops []Op) {
 		return
 	}
 	fresh := !s.Known()
-	u := Update{Reign: s.reign, Delta: s.Write(n.nextDot(s), ops)}
+	for i := range ops {
+		if v, ok := s.Get(ops[i].Key); ok {
+			ops[i].Old = v.Value
+		}
+	}
+	u := &Update{Reign: s.reign, Delta: s.Write(n.nextDot(s), ops)}
 	if fresh && n.cfg.Strict {
 		u.Sets = slices.Clone(s.sets)
 	}
@@ -50,7 +55,7 @@ func (n *Node) End(now time.Duration, id uint64, sid SessionID, reason Reason) {
 	}
 	d := s.State.End(Life{Kind: Dead, Dot: n.nextDot(s), Reason: reason})
 	s.endedAt = n.now
-	n.replicate(s, id, Update{Reign: s.reign, Delta: d})
+	n.replicate(s, id, &Update{Reign: s.reign, Delta: d})
 }
 
 // Rename gives a session at home a new id: the old one ends, and the content
@@ -75,11 +80,11 @@ func (n *Node) Rename(now time.Duration, id uint64, sid, newID SessionID) {
 	d := s.State.End(Life{Kind: Renamed, Dot: dot, NewID: newID})
 	s.endedAt = n.now
 	n.active[newID] = true
-	n.replicate(s, id, Update{Reign: s.reign, Delta: d, Successor: next.Clone(), Sets: slices.Clone(t.sets)})
+	n.replicate(s, id, &Update{Reign: s.reign, Delta: d, Successor: next.Clone(), Sets: slices.Clone(t.sets)})
 }
 
 // replicate sends a change to the other owners and waits for their acks.
-func (n *Node) replicate(s *session, id uint64, u Update) {
+func (n *Node) replicate(s *session, id uint64, u *Update) {
 	s.used, s.touched = n.now, n.now
 	s.writes = append(s.writes, &write{id, u.Delta.Dot, n.now + n.cfg.AckTimeout})
 	for _, o := range n.others(s) {

@@ -27,7 +27,8 @@ func (r Reign) Compare(o Reign) int {
 type Message interface{ session() SessionID }
 
 // Update carries one request's changes from the home to an owner. If the
-// request changed the session's id, Successor is the copy under the new id.
+// request changed the session's id, Successor is the copy under the new id. It
+// travels as a pointer, the same one to all owners: nobody may change it.
 type Update struct {
 	Reign     Reign
 	Delta     Delta
@@ -84,6 +85,7 @@ type Claim struct {
 	// Former is the home that is to be replaced, by what the claimer knows:
 	// who sees it alive says so, with or without a copy of its own.
 	Former NodeID
+	Sum    uint64 // of the claimer's copy; 0: it has none
 }
 
 // Promise answers a Claim with what the owner has; State is nil if nothing.
@@ -96,6 +98,7 @@ type Promise struct {
 	// claimer may be the only one who does not hear of it.
 	Alive NodeID
 	Idle  time.Duration
+	Same  bool // the sender's copy is the claimer's, so State is left out
 }
 
 // Grant makes the receiver the session's home: the home hands it over.
@@ -130,6 +133,11 @@ type Release struct {
 // home here: both may have claimed one meanwhile, with other owners each.
 type Homes struct{ Entries []Has }
 
+// Level tells a node that the sender has sent it all that it should have of the
+// sessions at home at the sender, and that all of it was acknowledged; with Ask
+// it asks the receiver to say so, once it can.
+type Level struct{ Ask bool }
+
 // Digest carries, per segment, the sum of the fingerprints of the sessions that
 // both sides should have.
 type Digest struct{ Sums []uint64 }
@@ -146,7 +154,7 @@ type Fingerprint struct {
 	Sum uint64
 }
 
-func (m Update) session() SessionID  { return m.Delta.ID }
+func (m *Update) session() SessionID { return m.Delta.ID }
 func (m Copy) session() SessionID    { return m.State.ID }
 func (m Touch) session() SessionID   { return m.ID }
 func (m Ack) session() SessionID     { return m.ID }
@@ -160,5 +168,6 @@ func (m WhoHas) session() SessionID  { return m.ID }
 func (m Has) session() SessionID     { return m.ID }
 func (m Release) session() SessionID { return m.ID }
 func (Homes) session() SessionID     { return "" }
+func (Level) session() SessionID     { return "" }
 func (Digest) session() SessionID    { return "" }
 func (Listing) session() SessionID   { return "" }

@@ -36,8 +36,9 @@ type Config struct {
 	AckTimeout time.Duration
 	// FailOnTimeout refuses instead.
 	FailOnTimeout bool
-	// Retry is when an unanswered message is sent again. Default 200 ms. A
-	// transport that loses nothing while it is connected may set it high.
+	// Retry is when an unanswered message is sent again. Default 5 s: a
+	// transport that loses nothing while it is connected needs no repetition
+	// but Reset's. One that loses messages wants some 100 ms.
 	Retry time.Duration
 	// Pause is the gap between two ticks from which on the node takes itself
 	// for one that was stopped, and makes sure of its sessions before it
@@ -46,6 +47,25 @@ type Config struct {
 	// MaxIdle is the session timeout, Grace what a backup adds to it.
 	// Defaults 30 min and 30 s.
 	MaxIdle, Grace time.Duration
+	// Idle returns the timeout of one session, by its copy: zero or less for
+	// never. All nodes must agree on it. Nil: MaxIdle for all. The copy is
+	// lent for the call.
+	Idle func(*State) time.Duration
+	// Touch is how old the last word of a session's use may be until the other
+	// owners hear of the next one; at most a quarter of the session's timeout
+	// counts. 0: they hear of each; less: only with other changes.
+	Touch time.Duration
+	// Unpatch makes the value of an Op that came as a patch. It must not
+	// change what it is given. Nil: no Op may carry one.
+	Unpatch func(old Value, patch []byte) (Value, error)
+	// MisrouteClaim lets a node ask for a session with the first request for
+	// it that should have gone to another node. Otherwise it asks with the
+	// Misroutes-th in a row (default 2; less than 0: never), and forwards.
+	MisrouteClaim bool
+	Misroutes     int
+	// Budget is how many sessions a Tick looks at, at most, for each of its
+	// tasks. Default 512.
+	Budget int
 	// AdoptAfter is how long a dead home's sessions wait for a request
 	// before their first owner claims them. Default 10 s.
 	AdoptAfter time.Duration
@@ -65,7 +85,7 @@ func (c Config) withDefaults() Config {
 		}
 	}
 	set(&c.AckTimeout, 2*time.Second)
-	set(&c.Retry, 200*time.Millisecond)
+	set(&c.Retry, 5*time.Second)
 	set(&c.Pause, 500*time.Millisecond)
 	set(&c.MaxIdle, 30*time.Minute)
 	set(&c.Grace, 30*time.Second)
@@ -73,6 +93,12 @@ func (c Config) withDefaults() Config {
 	set(&c.DeadTTL, c.MaxIdle+c.Grace+time.Minute)
 	set(&c.DigestEvery, 10*time.Second)
 	set(&c.Locate, 20*time.Millisecond)
+	if c.Misroutes == 0 {
+		c.Misroutes = 2
+	}
+	if c.Budget <= 0 {
+		c.Budget = 512
+	}
 	return c
 }
 
@@ -93,6 +119,7 @@ type Node struct {
 	sessions map[SessionID]*session
 	active   map[SessionID]bool // those that a Tick must look at
 	sweepAt  time.Duration
+	lagging  map[NodeID]bool
 	digestAt time.Duration
 	digestTo int
 	out      []Effect
@@ -129,7 +156,7 @@ func NewNode(cfg Config, self Member, now time.Duration) *Node {
 	cfg = cfg.withDefaults()
 	return &Node{
 		cfg: cfg, now: now, ticked: now, members: []Member{self},
-		gone: map[NodeID]time.Duration{}, back: map[NodeID]time.Duration{}, strays: map[NodeID]time.Duration{},
+		gone: map[NodeID]time.Duration{}, back: map[NodeID]time.Duration{}, strays: map[NodeID]time.Duration{}, lagging: map[NodeID]bool{},
 		sessions: map[SessionID]*session{}, active: map[SessionID]bool{},
 		digestAt: now + cfg.DigestEvery,
 	}
@@ -142,6 +169,7 @@ type Effect interface{ effect() }
 type Send struct {
 	To      NodeID
 	Message Message
+	Bulk    bool // it can wait: part of a transfer that live traffic goes before
 }
 
 // Verdict says what to do with a request.
@@ -169,11 +197,21 @@ type Released struct {
 	Failed   bool // it may be lost: refuse the request
 }
 
-// Ended says that this node, as home, has expired a session.
-type Ended struct {
+// Overdue says that a session at home here has been idle for longer than its
+// timeout. The caller ends it with End, for the reason Expired, or finds it in
+// use and calls TryServe or Request. It is said again until it does either.
+type Overdue struct{ ID SessionID }
+
+// Lost says that a session that was at home here no longer is: Home is its next
+// home as far as is known. Home is 0 if the session has ended elsewhere.
+type Lost struct {
 	ID   SessionID
-	Life Life
+	Home NodeID
 }
+
+// Refreshed says that the copy of a session at home here has taken in changes
+// from elsewhere: what the caller has made of it is out of date.
+type Refreshed struct{ ID SessionID }
 
 // Claimed says that this node has become a session's home after another one's
 // death, pause or leave.
@@ -188,14 +226,17 @@ type Forked struct {
 	Shadowed int
 }
 
-func (Send) effect()     {}
-func (Answer) effect()   {}
-func (Released) effect() {}
-func (Ended) effect()    {}
-func (Claimed) effect()  {}
-func (Forked) effect()   {}
+func (Send) effect()      {}
+func (Answer) effect()    {}
+func (Released) effect()  {}
+func (Overdue) effect()   {}
+func (Lost) effect()      {}
+func (Refreshed) effect() {}
+func (Claimed) effect()   {}
+func (Forked) effect()    {}
 
-// Take returns the effects since the last call, in order.
+// Take returns the effects since the last call, in order. The slice is used
+// again: it is the caller's until its next call of any method of n.
 func (n *Node) Take() []Effect {
 	out := n.out
 	n.out = nil
@@ -203,7 +244,7 @@ func (n *Node) Take() []Effect {
 }
 
 func (n *Node) emit(e Effect)             { n.out = append(n.out, e) }
-func (n *Node) send(to NodeID, m Message) { n.emit(Send{to, m}) }
+func (n *Node) send(to NodeID, m Message) { n.emit(Send{To: to, Message: m}) }
 func (n *Node) alive(id NodeID) bool      { return n.member(id) >= 0 }
 func (n *Node) isHome(s *session) bool    { return s.reign.Home == n.cfg.Self && s.promised == s.reign }
 
@@ -287,3 +328,57 @@ func (n *Node) Reign(id SessionID) Reign {
 	}
 	return Reign{}
 }
+
+// SetConfig changes how the node behaves. Self stays.
+func (n *Node) SetConfig(now time.Duration, cfg Config) {
+	n.at(now)
+	cfg.Self = n.cfg.Self
+	n.cfg = cfg.withDefaults()
+	n.View(now, n.members)
+}
+
+// TryServe is Request for the common case that the session is at home here and
+// may be served: true, and the use is noted. It is for requests that came here
+// by themselves, not for forwarded ones. False decides nothing: ask Request. No
+// Answer follows; other effects may, and can wait for the next Take.
+func (n *Node) TryServe(now time.Duration, id SessionID) bool {
+	n.at(now)
+	s := n.sessions[id]
+	if s == nil || s.Life.Kind != Live || !n.isHome(s) || s.confirmed < n.resumed {
+		return false
+	}
+	s.misrouted = 0
+	n.touch(s)
+	return true
+}
+
+// Reset says that the connection to a peer was lost, and with it perhaps what
+// was on its way: all that the peer has not acknowledged is sent again.
+func (n *Node) Reset(now time.Duration, peer NodeID) {
+	n.at(now)
+	for _, s := range n.sessions {
+		if _, ok := s.sent[peer]; ok {
+			s.sent[peer] = n.now - n.cfg.Retry
+			n.active[s.ID] = true
+		}
+	}
+}
+
+// Lagging says that a peer is too far behind to be waited for, or no longer so.
+// Nothing is sent to it meanwhile; what it missed is sent when it is back.
+func (n *Node) Lagging(now time.Duration, peer NodeID, lagging bool) {
+	n.at(now)
+	if lagging {
+		n.lagging[peer] = true
+	} else {
+		delete(n.lagging, peer)
+	}
+	for _, id := range slices.Sorted(maps.Keys(n.sessions)) {
+		n.settle(n.sessions[id])
+	}
+}
+
+// Level reports whether this node has all it should have: each member that was
+// there when it came has told it so. A node that is alone is level at once, but
+// none is before its first View.
+func (n *Node) Level() bool { return n.view > 0 }

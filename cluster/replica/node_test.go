@@ -18,6 +18,9 @@ type net struct {
 }
 
 func newNet(t *testing.T, count int, cfg Config) *net {
+	if cfg.Retry == 0 {
+		cfg.Retry = 200 * time.Millisecond
+	}
 	c := &net{t: t, nodes: map[NodeID]*Node{}, down: map[NodeID]bool{}}
 	for i := range count {
 		id := NodeID(i + 1)
@@ -52,8 +55,11 @@ func (c *net) deliver() {
 			if c.down[id] {
 				continue
 			}
-			for _, e := range c.nodes[id].Take() {
+			for _, e := range slices.Clone(c.nodes[id].Take()) {
 				again = true
+				if o, ok := e.(Overdue); ok {
+					c.nodes[id].End(c.now, 8, o.ID, Expired)
+				}
 				s, ok := e.(Send)
 				if !ok {
 					c.seen = append(c.seen, e)
@@ -318,7 +324,7 @@ func TestExpiry(t *testing.T) {
 	}
 	c.seen = nil
 	c.wait(6 * time.Second)
-	ends := slices.DeleteFunc(slices.Clone(c.seen), func(e Effect) bool { _, ok := e.(Ended); return !ok })
+	ends := slices.DeleteFunc(slices.Clone(c.seen), func(e Effect) bool { _, ok := e.(Overdue); return !ok })
 	if len(ends) != 1 {
 		t.Errorf("%d nodes say that it expired, want one", len(ends))
 	}
@@ -336,7 +342,7 @@ func TestDeadHomesSessionsExpireOnce(t *testing.T) {
 	c.crash(1)
 	c.seen = nil
 	c.wait(20 * time.Second)
-	ends := slices.DeleteFunc(slices.Clone(c.seen), func(e Effect) bool { _, ok := e.(Ended); return !ok })
+	ends := slices.DeleteFunc(slices.Clone(c.seen), func(e Effect) bool { _, ok := e.(Overdue); return !ok })
 	if len(ends) != 1 {
 		t.Errorf("%d nodes say that it expired, want one", len(ends))
 	}
@@ -345,7 +351,7 @@ func TestDeadHomesSessionsExpireOnce(t *testing.T) {
 func TestDigestRepairs(t *testing.T) {
 	c := newNet(t, 2, Config{DigestEvery: time.Second, Retry: time.Hour})
 	c.nodes[1].Create(c.now, "00000001s")
-	c.cut = func(_, _ NodeID, m Message) bool { _, u := m.(Update); return u }
+	c.cut = func(_, _ NodeID, m Message) bool { _, u := m.(*Update); return u }
 	c.write(1, "00000001s", "v1")
 	c.wait(3 * time.Second)
 	c.expect(2, "00000001s", "v1")

@@ -12,7 +12,7 @@ func (n *Node) Receive(now time.Duration, from NodeID, m Message) {
 		n.stray(from)
 	}
 	switch m := m.(type) {
-	case Update:
+	case *Update:
 		n.onUpdate(from, m)
 	case Copy:
 		n.onCopy(from, m)
@@ -42,6 +42,8 @@ func (n *Node) Receive(now time.Duration, from NodeID, m Message) {
 		n.onRelease(from, m)
 	case Homes:
 		n.onHomes(from, m)
+	case Level:
+		n.onLevel(from, m)
 	case Digest:
 		n.onDigest(from, m)
 	case Listing:
@@ -82,7 +84,7 @@ func (n *Node) obey(s *session, r Reign) bool {
 	return true
 }
 
-func (n *Node) onUpdate(from NodeID, m Update) {
+func (n *Node) onUpdate(from NodeID, m *Update) {
 	s := n.get(m.Delta.ID)
 	if s.Life.Kind != Live && m.Delta.Life.Kind == Live {
 		n.send(from, n.copyOf(s))
@@ -96,7 +98,11 @@ func (n *Node) onUpdate(from NodeID, m Update) {
 	if m.Sets != nil {
 		s.sets = slices.Clone(m.Sets)
 	}
-	switch s.Apply(m.Delta) {
+	out := Gap // a patch that does not fit is as good as a change that is missing
+	if d, err := m.Delta.resolve(s.State, n.cfg.Unpatch); err == nil {
+		out = s.Apply(d)
+	}
+	switch out {
 	case Gap:
 		n.send(from, Need{s.ID})
 		return
@@ -112,6 +118,13 @@ func (n *Node) onUpdate(from NodeID, m Update) {
 		}
 	}
 	n.send(from, Ack{s.ID, m.Reign, m.Delta.Dot, s.Sum()})
+}
+
+// onLevel notes that a peer has sent all it had, or tells it the same.
+func (n *Node) onLevel(from NodeID, m Level) {
+	if m.Ask {
+		n.send(from, Level{})
+	}
 }
 
 // copyOf is what this node has of a session, as a message.

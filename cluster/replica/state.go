@@ -86,7 +86,7 @@ type State struct {
 func (s *State) Clone() *State {
 	c := *s
 	c.Heads = slices.Clone(s.Heads)
-	c.Seen = maps.Clone(s.Seen)
+	c.Seen = slices.Clone(s.Seen)
 	c.Registers = slices.Clone(s.Registers)
 	for i := range c.Registers {
 		c.Registers[i].Versions = slices.Clone(c.Registers[i].Versions)

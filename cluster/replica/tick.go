@@ -136,21 +136,14 @@ func (n *Node) overdue(s *session) bool {
 	return !n.isHome(s) && s.claim == nil && n.now-s.used > n.cfg.MaxIdle+n.cfg.Grace
 }
 
-// endIdle expires a session at home; after a pause only once the owners have
+// endIdle has a session at home expired; after a pause only once the owners have
 // confirmed that this still is its home.
 func (n *Node) endIdle(s *session) {
 	if s.confirmed < n.resumed {
 		n.startClaim(s)
 		return
 	}
-	d := s.State.End(Life{Kind: Dead, Dot: n.nextDot(s), Reason: Expired})
-	s.endedAt = n.now
-	n.emit(Ended{s.ID, s.Life})
-	n.active[s.ID] = true
-	for _, o := range n.others(s) {
-		n.send(o, Update{Reign: s.reign, Delta: d})
-		s.markSent(o, n.now)
-	}
+	n.emit(Overdue{s.ID})
 }
 
 // orphaned reports whether the session's home has been gone for so long that

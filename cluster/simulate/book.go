@@ -214,7 +214,7 @@ func (b *book) atomic(h *host, s *replica.State) {
 }
 
 // expired looks at a home's expiry: nobody has used the session (I11).
-func (b *book) expired(h *host, e replica.Ended) {
+func (b *book) expired(h *host, e replica.Overdue) {
 	if used, ok := b.served[e.ID]; ok && b.w.now-used < b.w.cfg.MaxIdle-time.Second && !b.forked[e.ID] {
 		// Beyond a partition nobody can know of the use: two components, two
 		// expiries (a claimer waits for its grace, though).
@@ -255,6 +255,6 @@ func (b *book) look(h *host) {
 		case now.Life.Kind == replica.Live && !now.Seen.Includes(was.Seen):
 			b.w.fail("I1a: the copy of %s at %s has shrunk", id, h.name)
 		}
-		h.checked[id] = &replica.State{Life: now.Life, Seen: maps.Clone(now.Seen)}
+		h.checked[id] = &replica.State{Life: now.Life, Seen: slices.Clone(now.Seen)}
 	}
 }

@@ -11,7 +11,7 @@ import (
 var bugs = []bug{
 	{name: "a restarted node gives out its old dots", sameID: true},
 	{name: "a node does not notice that it was stopped", noPause: true},
-	{name: "acknowledged before it was applied, then lost", message: onUpdate(func(w *world, from, to *host, u replica.Update) replica.Message {
+	{name: "acknowledged before it was applied, then lost", message: onUpdate(func(w *world, from, to *host, u *replica.Update) replica.Message {
 		if w.chance(0.1) {
 			w.acknowledge(from, to, u)
 			return nil
@@ -19,7 +19,7 @@ var bugs = []bug{
 		return u
 	})},
 	{name: "an owner acknowledges a reign that is over", message: skipFence},
-	{name: "an owner acknowledges an end and lives on", message: onUpdate(func(w *world, from, to *host, u replica.Update) replica.Message {
+	{name: "an owner acknowledges an end and lives on", message: onUpdate(func(w *world, from, to *host, u *replica.Update) replica.Message {
 		if u.Delta.Life.Kind == replica.Dead {
 			w.acknowledge(from, to, u)
 			return nil
@@ -28,34 +28,34 @@ var bugs = []bug{
 	})},
 	{name: "tombstones are forgotten at once", config: func(_ *host, c *replica.Config) { c.DeadTTL = 50 * time.Millisecond }},
 	{name: "idle time by the wall clock", message: wallClock},
-	{name: "half of a change arrives", message: onUpdate(func(_ *world, _, _ *host, u replica.Update) replica.Message {
+	{name: "half of a change arrives", message: onUpdate(func(_ *world, _, _ *host, u *replica.Update) replica.Message {
 		if len(u.Delta.Ops) > 1 {
 			u.Delta.Ops = u.Delta.Ops[:1]
 		}
 		return u
 	})},
-	{name: "one of two values is damaged", message: onUpdate(func(w *world, _, _ *host, u replica.Update) replica.Message {
+	{name: "one of two values is damaged", message: onUpdate(func(w *world, _, _ *host, u *replica.Update) replica.Message {
 		if len(u.Delta.Ops) > 1 && w.chance(0.1) {
 			u.Delta.Ops = slices.Clone(u.Delta.Ops)
 			u.Delta.Ops[0].Value = replica.Value{Bytes: []byte("damaged")}
 		}
 		return u
 	})},
-	{name: "removals do not travel", message: onUpdate(func(_ *world, _, _ *host, u replica.Update) replica.Message {
+	{name: "removals do not travel", message: onUpdate(func(_ *world, _, _ *host, u *replica.Update) replica.Message {
 		u.Delta.Ops = slices.DeleteFunc(slices.Clone(u.Delta.Ops), func(o replica.Op) bool { return o.Remove })
 		return u
 	})},
-	{name: "a change is applied to whatever is there", message: onUpdate(func(_ *world, _, to *host, u replica.Update) replica.Message {
+	{name: "a change is applied to whatever is there", message: onUpdate(func(_ *world, _, to *host, u *replica.Update) replica.Message {
 		if s := to.node.State(u.Delta.ID); s != nil {
 			u.Delta.Base = slices.Clone(s.Heads)
 		}
 		return u
 	})},
-	{name: "a renamed session stays behind", message: onUpdate(func(_ *world, _, _ *host, u replica.Update) replica.Message {
+	{name: "a renamed session stays behind", message: onUpdate(func(_ *world, _, _ *host, u *replica.Update) replica.Message {
 		u.Successor = nil
 		return u
 	})},
-	{name: "the old id of a renamed session lives on", message: onUpdate(func(w *world, from, to *host, u replica.Update) replica.Message {
+	{name: "the old id of a renamed session lives on", message: onUpdate(func(w *world, from, to *host, u *replica.Update) replica.Message {
 		if u.Delta.Life.Kind == replica.Renamed {
 			w.acknowledge(from, to, u)
 			return nil
@@ -118,10 +118,11 @@ var bugs = []bug{
 }
 
 // onUpdate is a hook for updates only.
-func onUpdate(f func(w *world, from, to *host, u replica.Update) replica.Message) func(*world, *host, *host, replica.Message) replica.Message {
+func onUpdate(f func(w *world, from, to *host, u *replica.Update) replica.Message) func(*world, *host, *host, replica.Message) replica.Message {
 	return func(w *world, from, to *host, m replica.Message) replica.Message {
-		if u, ok := m.(replica.Update); ok {
-			return f(w, from, to, u)
+		if u, ok := m.(*replica.Update); ok {
+			own := *u // the other owners get the same one
+			return f(w, from, to, &own)
 		}
 		return m
 	}
@@ -168,9 +169,10 @@ func noMajority(_ *world, _, to *host, m replica.Message) replica.Message {
 		return sets
 	}
 	switch m := m.(type) {
-	case replica.Update:
-		m.Sets = alone(m.Sets)
-		return m
+	case *replica.Update:
+		own := *m
+		own.Sets = alone(m.Sets)
+		return &own
 	case replica.Copy:
 		m.Sets = alone(m.Sets)
 		return m

@@ -29,7 +29,8 @@ func newCounters() *counters { return &counters{n: map[string]int{}} }
 func (c *counters) add(what string) { c.n[what]++ }
 
 func (c *counters) message(m replica.Message) {
-	c.n[strings.TrimPrefix(fmt.Sprintf("%T", m), "replica.")]++
+	_, name, _ := strings.Cut(fmt.Sprintf("%T", m), ".")
+	c.n[name]++
 }
 
 func (c *counters) merge(o *counters) {

@@ -34,7 +34,7 @@ func drawPlan(w *world) {
 		Owners: []int{0, 0, 2, 3}[r.IntN(4)], Ack: replica.AckPolicy(r.IntN(4)),
 		AckTimeout: 2 * time.Second, Retry: 100 * time.Millisecond,
 		MaxIdle: 12 * time.Second, Grace: 4 * time.Second, AdoptAfter: 2 * time.Second,
-		DeadTTL: 60 * time.Second, DigestEvery: time.Second, FailOnTimeout: r.IntN(2) == 0,
+		Touch: 3 * time.Second, DeadTTL: 60 * time.Second, DigestEvery: time.Second, FailOnTimeout: r.IntN(2) == 0,
 	}
 	if r.IntN(3) == 0 {
 		w.cfg.Strict = true

@@ -28,7 +28,7 @@ func (w *world) forge(from, to *host, m replica.Message) {
 }
 
 // acknowledge makes the home believe that an owner has applied an update.
-func (w *world) acknowledge(home, owner *host, u replica.Update) {
+func (w *world) acknowledge(home, owner *host, u *replica.Update) {
 	w.forge(owner, home, replica.Ack{ID: u.Delta.ID, Reign: u.Reign, Dot: u.Delta.Dot})
 }
 

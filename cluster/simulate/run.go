@@ -35,7 +35,7 @@ func simulate(seed uint64, b *bug, keep bool) *world {
 // brief leaves the long parts of a message out of the history.
 func brief(m replica.Message) string {
 	switch m := m.(type) {
-	case replica.Update:
+	case *replica.Update:
 		return fmt.Sprintf("{%s %v base %v dot %v %v}", m.Delta.ID, m.Reign, m.Delta.Base, m.Delta.Dot, m.Delta.Life.Kind)
 	case replica.Copy:
 		return fmt.Sprintf("{%s %v heads %v %v}", m.State.ID, m.Reign, m.State.Heads, m.State.Life.Kind)

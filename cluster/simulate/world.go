@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/serval-server/serval/cluster/replica"
@@ -137,7 +138,8 @@ func (w *world) step(h *host, id replica.NodeID, do func(n *replica.Node)) {
 
 // effects carries out what a node asks for, and looks at what it did.
 func (w *world) effects(h *host) {
-	for _, e := range h.node.Take() {
+	again := false
+	for _, e := range slices.Clone(h.node.Take()) {
 		switch e := e.(type) {
 		case replica.Send:
 			w.transmit(h, e)
@@ -145,9 +147,11 @@ func (w *world) effects(h *host) {
 			w.answered(h, e)
 		case replica.Released:
 			w.released(h, e)
-		case replica.Ended:
+		case replica.Overdue:
 			w.stats.add("expired")
 			w.book.expired(h, e)
+			h.node.End(w.now, 0, e.ID, replica.Expired)
+			again = true
 		case replica.Claimed:
 			w.stats.add("claimed")
 			w.logf("%s claims %s as %v", h.name, e.ID, e.Reign)
@@ -155,6 +159,10 @@ func (w *world) effects(h *host) {
 			w.stats.add("forked")
 			w.book.forked[e.ID] = true
 		}
+	}
+	if again {
+		w.effects(h)
+		return
 	}
 	if w.now-h.looked >= 400*time.Millisecond {
 		h.looked = w.now
