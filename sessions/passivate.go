@@ -7,7 +7,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/serval-server/serval/sessions/internal/arena"
+	"github.com/serval-server/serval/sessions/arena"
 )
 
 // errStays means that a session cannot be passivated just now.

@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"sync"
 
-	"github.com/serval-server/serval/sessions/internal/arena"
+	"github.com/serval-server/serval/sessions/arena"
 )
 
 const (

@@ -1,6 +1,6 @@
 package sessions
 
-import "github.com/serval-server/serval/sessions/internal/arena"
+import "github.com/serval-server/serval/sessions/arena"
 
 // place says where a session is kept.
 type place uint8

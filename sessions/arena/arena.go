@@ -7,6 +7,9 @@
 // and a chunk without blocks goes back to the operating system. Blocks never
 // move and nothing may keep a block's bytes beyond the lock under which it got
 // them: after Free or Release they are other blocks' bytes, or no memory at all.
+//
+// A manager of sessions keeps its idle ones here, and so does the replication
+// with its copies of other nodes' sessions.
 package arena
 
 import (
