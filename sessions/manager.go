@@ -213,7 +213,8 @@ func (mv *moveSession) wait(ctx context.Context) error {
 }
 
 // Contains reports whether the session is here, in memory or passivated, without
-// using it. A host asks it which version of an application a request is for.
+// using it, or a copy of another node's session of the same version (see Holder). A
+// host asks it which version of an application a request is for.
 func (m *Manager) Contains(id ID) bool {
 	k, ok := parseKey(id)
 	if !ok {
@@ -223,7 +224,16 @@ func (m *Manager) Contains(id ID) bool {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	i, ok := sh.index[k]
-	return ok && !sh.expiredLocked(i, m.now())
+	if ok {
+		return !sh.expiredLocked(i, m.now())
+	}
+	o := m.options()
+	h, ok := o.Replicator.(Holder)
+	if !ok {
+		return false
+	}
+	version, ok := h.Holds(k.id(""))
+	return ok && version == o.Version
 }
 
 // fetch asks the Replicator for a session that is not here.

@@ -333,6 +333,29 @@ func TestStateTransfer(t *testing.T) {
 	}
 }
 
+// A copy of another node's session counts where its version is the manager's.
+func TestContainsCopies(t *testing.T) {
+	id := newKey().id("")
+	r := &holder{version: "2", id: id}
+	for version, want := range map[string]bool{"1": false, "2": true} {
+		m := manager(t, Options{Replicator: r, Version: version})
+		if got := m.Contains(id + ".n2"); got != want {
+			t.Errorf("version %s: %v", version, got)
+		}
+		if m.Contains(newKey().id("")) {
+			t.Error("contains what nobody has")
+		}
+	}
+}
+
+type holder struct {
+	twin
+	version string
+	id      ID
+}
+
+func (h *holder) Holds(id ID) (string, bool) { return h.version, id == h.id }
+
 // mapStore is a Store in memory.
 type mapStore struct {
 	mu   sync.Mutex

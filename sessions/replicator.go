@@ -26,6 +26,14 @@ type Replicator interface {
 // just now, so that nobody else keeps the sessions.
 type Solitary interface{ Alone() bool }
 
+// Holder is a Replicator that can say, from this node's own memory, whether it has
+// a copy of a session and to which version of the application that belongs. Where
+// several versions run, Manager.Contains asks it for sessions that were not used on
+// this node yet.
+type Holder interface {
+	Holds(id ID) (version string, ok bool)
+}
+
 func solitary(r Replicator) bool {
 	s, ok := r.(Solitary)
 	return ok && s.Alone()
@@ -250,7 +258,15 @@ func (m *Manager) notifyArrival(ctx context.Context, s *Session, snap *Snapshot)
 // FindNew is Find for a session that no other node can know of, because no Delta
 // of it was made yet. The error is ErrNotFound for all others.
 func (m *Manager) FindNew(ctx context.Context, id ID) (*Session, error) {
-	if !m.Contains(id) {
+	k, ok := parseKey(id)
+	if !ok {
+		return nil, ErrNotFound
+	}
+	sh := m.shard(k)
+	sh.mu.Lock()
+	_, ok = sh.index[k]
+	sh.mu.Unlock()
+	if !ok {
 		return nil, ErrNotFound
 	}
 	s, err := m.Find(ctx, id)

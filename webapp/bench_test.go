@@ -1,12 +1,15 @@
 package webapp_test
 
 import (
+	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"testing"
 
 	"github.com/serval-server/serval/descriptor"
+	"github.com/serval-server/serval/sessions"
 	"github.com/serval-server/serval/webapp"
 	"github.com/serval-server/serval/webapp/runtime/linked"
 	"github.com/serval-server/serval/webapp/servlet"
@@ -26,6 +29,11 @@ var hello = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 
 func benchContext(b testing.TB) *webapp.Context {
 	b.Helper()
+	return benchContextWith(b, nil)
+}
+
+func benchContextWith(b testing.TB, f webapp.Forwarder) *webapp.Context {
+	b.Helper()
 	d := *descriptor.BuiltinDefaults()
 	d.Servlets = append(d.Servlets, descriptor.Servlet{Name: "hello", Class: "hello"}, descriptor.Servlet{Name: "count", Class: "count"})
 	d.ServletMappings = append(d.ServletMappings,
@@ -42,7 +50,7 @@ func benchContext(b testing.TB) *webapp.Context {
 			_, _ = io.WriteString(w, "x")
 		}),
 	}}
-	c, err := webapp.New(webapp.Options{Path: "/bench", Host: "localhost", Descriptor: &d, Runtime: linked.New(map[string]servlet.App{"bench": app})})
+	c, err := webapp.New(webapp.Options{Path: "/bench", Host: "localhost", Descriptor: &d, Forwarder: f, Runtime: linked.New(map[string]servlet.App{"bench": app})})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -62,6 +70,25 @@ func BenchmarkCount(b *testing.B) {
 	c := benchContext(b)
 	cookies := get(c, "/bench/count").Cookies
 	run(b, c, "/bench/count", cookies)
+}
+
+// homeForwarder finds every session at home.
+type homeForwarder struct{ webapp.Forwarder }
+
+func (homeForwarder) Route(context.Context, sessions.ID) (webapp.Route, error) {
+	return webapp.Route{}, nil
+}
+
+// BenchmarkForwarder is what a Forwarder costs beside its own work: a request that
+// uses its session, and one that does not.
+func BenchmarkForwarder(b *testing.B) {
+	for _, f := range []webapp.Forwarder{nil, homeForwarder{}} {
+		c := benchContextWith(b, f)
+		cookies := get(c, "/bench/count").Cookies
+		for _, path := range []string{"/bench/count", "/bench/hello"} {
+			b.Run(fmt.Sprintf("%s/%t", path[7:], f != nil), func(b *testing.B) { run(b, c, path, cookies) })
+		}
+	}
 }
 
 func run(b *testing.B, h http.Handler, path string, cookies []*http.Cookie) {

@@ -49,6 +49,8 @@ type Context struct {
 	order          []*wrapper // in the descriptor's order
 	hearsRequests  bool       // some listener wants to hear of requests
 	manager        *sessions.Manager
+	route          string // what ids of sessions end in, "" for nothing
+	everyAccess    bool   // each request that uses its session is replicated
 	started        time.Time
 
 	state    atomic.Int32
@@ -86,6 +88,7 @@ func New(o Options) (*Context, error) {
 	c.builtins = servlet.NewInstance(*o.Builtins, c.app)
 	c.shipped = NewInstanceProgram(c.builtins)
 	c.charset = c.d.ResponseEncoding
+	c.everyAccess = c.d.Distributable && c.d.Replication.Trigger == descriptor.TriggerAccess && o.Sessions.Replicator != nil
 	var errs []error
 	var err error
 	if c.table, err = c.newTable(); err != nil {

@@ -32,6 +32,11 @@ type exchange struct {
 	ctx        context.Context // bounds nothing; made when needed
 	asked      bool            // the request's ids have been looked for
 	fromCookie bool            // the request's first id came in a cookie
+	touched    bool            // a commit of its session has been sent
+	ids        []sessions.Requested
+	read       bool // ids are what the request carries
+	routed     bool // the Forwarder has been asked for ids
+	unknown    int  // of ids: the first ones that the cluster does not know
 	backend    sessionBackend
 	last       *sessions.Session
 	earlier    []*sessions.Session

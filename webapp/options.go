@@ -32,11 +32,16 @@ type Options struct {
 	Builtins *servlet.App
 	// Sessions are the options of the session manager. App, Version,
 	// Timeout, MaxActive, Serialized, Listener and Logger are filled in
-	// from the other options and the descriptor where they are zero.
+	// from the other options and the descriptor where they are zero. Route
+	// is dropped if the descriptor says use-jk = false.
 	Sessions sessions.Options
 	// Forwarder sends requests to their session's home in a cluster. Nil: all
 	// are served here.
 	Forwarder Forwarder
+	// OnSessions is told of the session manager when it is ready, before the
+	// first request of this generation: a cluster attaches itself to it. Nil:
+	// nobody wants to know.
+	OnSessions func(*sessions.Manager)
 	// Previous is the generation that this one replaces, whose sessions it
 	// goes on with; nil for none.
 	Previous *Context

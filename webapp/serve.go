@@ -55,6 +55,9 @@ func (c *Context) ServePath(w http.ResponseWriter, r *http.Request, p urlpath.Pa
 		x.redirectSlash(p.Clean)
 		return
 	}
+	if c.opts.Forwarder != nil && found && x.statefulTarget(&m) && x.forwarded(w, r) {
+		return
+	}
 	x.serve(&m, found)
 }
 

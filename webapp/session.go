@@ -31,6 +31,14 @@ func (c *Context) sessionOptions() sessions.Options {
 		o.File = "" // the application does not want its sessions saved
 	}
 	o.Serialized = o.Serialized || d.SessionConfig.Serialized
+	if jk := d.Replication.UseJK; d.Distributable && jk != nil {
+		if *jk && o.Route == "" {
+			c.log.Warn("use-jk has no effect: this node has no route", "at", d.Replication.Pos.String())
+		}
+		if !*jk {
+			o.Route = ""
+		}
+	}
 	o.LastAccessAtStart = o.LastAccessAtStart || isTrue(d.Context.Manager.LastAccessAtStart)
 	if o.Logger == nil {
 		o.Logger = c.log
@@ -128,6 +136,9 @@ func (b *sessionBackend) Commit(ch *servlet.Changes) error {
 			out.Attributes[i] = sessions.Change(a)
 		}
 	}
+	if b.x != nil {
+		b.x.touched = true
+	}
 	_, err := b.s.Commit(b.ctx, &out)
 	return sessionError(err)
 }
@@ -195,9 +206,18 @@ func (x *exchange) Session(create bool) (servlet.SessionBackend, error) {
 
 // findSession looks for the session whose id the request carries.
 func (x *exchange) findSession() error {
-	for i, q := range x.c.tracker.ReadIDs(x.r) {
+	if x.c.opts.Forwarder != nil && !x.routed {
+		if err := x.routeLate(); err != nil {
+			return err
+		}
+	}
+	for i, q := range x.requestedIDs(x.r) {
 		x.fromCookie = x.fromCookie || i == 0 && q.Cookie
-		s, err := x.c.manager.Find(x.sessionContext(), q.ID)
+		find := x.c.manager.Find
+		if i < x.unknown {
+			find = x.c.manager.FindNew
+		}
+		s, err := find(x.sessionContext(), q.ID)
 		if errors.Is(err, sessions.ErrNotFound) {
 			continue
 		}
@@ -271,6 +291,9 @@ func (x *exchange) unlockSessions() {
 // other applications, have changed.
 func (x *exchange) commitSession() error {
 	err := x.CommitSession()
+	if err == nil && x.last != nil {
+		err = x.announce()
+	}
 	if errors.Is(err, servlet.ErrInvalid) {
 		// It ended while the request ran: there is nothing left to keep.
 		err = nil
@@ -279,6 +302,17 @@ func (x *exchange) commitSession() error {
 		err = errors.Join(err, n.commitSession())
 	}
 	return err
+}
+
+// announce tells other nodes what no change of an attribute has told them: that
+// there is a new session or id; with the trigger ACCESS, that it was used.
+func (x *exchange) announce() error {
+	if x.c.everyAccess && !x.touched {
+		x.touched = true
+		_, err := x.last.Commit(x.sessionContext(), &sessions.Changes{})
+		return sessionError(err)
+	}
+	return sessionError(x.last.Announce(x.sessionContext()))
 }
 
 // EncodeURL implements servlet.Container.

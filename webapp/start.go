@@ -57,6 +57,9 @@ func (c *Context) Start(ctx context.Context) (err error) {
 	if err := c.adoptSessions(ctx, created); err != nil {
 		return err
 	}
+	if f := c.opts.OnSessions; f != nil {
+		f(m)
+	}
 	c.started = time.Now()
 	c.state.Store(stateRunning)
 	return nil
@@ -210,7 +213,9 @@ func (c *Context) openSessions(ctx context.Context) (m *sessions.Manager, create
 	if p := c.opts.Previous; p != nil && p.manager != nil {
 		return p.manager, false, nil
 	}
-	m, err = sessions.New(c.sessionOptions())
+	o := c.sessionOptions()
+	c.route = o.Route
+	m, err = sessions.New(o)
 	if err != nil {
 		return nil, false, err
 	}
@@ -232,7 +237,9 @@ func (c *Context) adoptSessions(ctx context.Context, created bool) error {
 		c.manager.Start()
 		return nil
 	}
-	if err := c.manager.Rebind(ctx, c.sessionOptions()); err != nil {
+	o := c.sessionOptions()
+	c.route = o.Route
+	if err := c.manager.Rebind(ctx, o); err != nil {
 		return fmt.Errorf("taking over the sessions: %w", err)
 	}
 	c.opts.Previous = nil
