@@ -162,6 +162,31 @@ func TestEvict(t *testing.T) {
 	}
 }
 
+// A session is given away by this node's own will only while no request uses it.
+func TestYield(t *testing.T) {
+	st := newMapStore()
+	rec := &recorder{events: AllEvents}
+	m := manager(t, Options{Replicator: &twin{}, Listener: rec, Store: st, MaxActive: 1})
+	s := create(t, m)
+	id := s.ID()
+	rec.take()
+	if m.Yield(t.Context(), id) {
+		t.Error("given away while in use")
+	}
+	set(t, s, "a", "1")
+	s.End()
+	create(t, m).End() // passivates the first
+	find(t, m, id).End()
+	rec.take()
+	if !m.Yield(t.Context(), id) || !m.Yield(t.Context(), id) || !m.Yield(t.Context(), "x") {
+		t.Error("not given away")
+	}
+	if got := rec.take(); got != "willPassivate FAILAWAY" {
+		t.Errorf("events %q", got)
+	}
+	gone(t, m, id)
+}
+
 // A commit of which the cluster says that it came too late evicts the session.
 func TestMovedReceipt(t *testing.T) {
 	r := &twin{}

@@ -11,8 +11,9 @@ import (
 type Replicator interface {
 	// Find looks for a session that is not here. It returns nil, nil if
 	// nobody has it. What it returns becomes a session of this node, which
-	// from then on is its home (see Snapshot.Cause). It is called without
-	// locks held.
+	// from then on is its home (see Snapshot.Cause). An error that is
+	// ErrMoved means that another living node is its home, ErrUnavailable
+	// that it cannot be said now. It is called without locks held.
 	Find(ctx context.Context, app AppKey, id ID) (*Snapshot, error)
 	// Commit takes a Delta. It is called with the mutex of the session held,
 	// so that the Deltas of a session come in the order of their commits: it
@@ -43,15 +44,21 @@ func solitary(r Replicator) bool {
 type Receipt interface {
 	// Wait returns when the application's ack policy is met. An error that
 	// is ErrMoved means that another node is the session's home and the
-	// commit is lost; others, that it cannot be said whether another node
-	// has it. It may be called more than once, and not at all.
+	// commit is lost; others (ErrUnavailable), that it cannot be said whether
+	// another node has it. It may be called more than once, and not at all.
 	Wait(ctx context.Context) error
 }
 
-// ErrMoved means that another node has become the session's home while a request
-// of this one used it: what the request has changed is lost. It asks for a 503
-// answer, after which the client finds the session at its new home.
-var ErrMoved = errors.New("another node has taken over the session")
+var (
+	// ErrMoved means that another node is the session's home, perhaps since
+	// a request of this one began to use it: what that has changed is lost.
+	// It asks for a 503 answer, after which the client finds the session at
+	// its new home.
+	ErrMoved = errors.New("another node has taken over the session")
+	// ErrUnavailable means that it cannot be decided now where the session
+	// is, or that other nodes do not acknowledge. It asks for a 503 answer.
+	ErrUnavailable = errors.New("the cluster cannot serve the session now")
+)
 
 // ReplicationError is why a commit is not as safe as the application asked for:
 // its changes hold on this node, but other nodes have not acknowledged them.
@@ -129,10 +136,19 @@ func (s *Session) Announce(ctx context.Context) error {
 // request that uses it gets ErrMoved at its next commit. A session that is not
 // here is none of its business. It may take as long as the listeners do, so the
 // caller holds no lock.
-func (m *Manager) Evict(ctx context.Context, id ID, cause Cause) {
+func (m *Manager) Evict(ctx context.Context, id ID, cause Cause) { m.remove(ctx, id, cause, false) }
+
+// Yield is Evict for a session that this node gives away by its own will (cause
+// Failaway), if no request uses it: false means that one does, and nothing has
+// happened. One that is not here is not in use. The error of a context that ends
+// while the session is being loaded or passivated counts as use.
+func (m *Manager) Yield(ctx context.Context, id ID) bool { return m.remove(ctx, id, Failaway, true) }
+
+// remove forgets a session, but one that is in use only if it need not be idle.
+func (m *Manager) remove(ctx context.Context, id ID, cause Cause, idle bool) bool {
 	k, ok := parseKey(id)
 	if !ok {
-		return
+		return true
 	}
 	sh := m.shard(k)
 	for {
@@ -140,7 +156,7 @@ func (m *Manager) Evict(ctx context.Context, id ID, cause Cause) {
 		if mv := sh.moving[k]; mv != nil {
 			sh.mu.Unlock()
 			if mv.wait(ctx) != nil {
-				return
+				return false
 			}
 			continue
 		}
@@ -148,27 +164,34 @@ func (m *Manager) Evict(ctx context.Context, id ID, cause Cause) {
 		switch {
 		case !ok || sh.closed:
 			sh.mu.Unlock()
-			return
+			return true
 		case sh.slots.at(i).place == passive:
 			done := sh.moveLocked(k)
 			m.forgetPassive(ctx, sh, k)
 			m.counts.moved.Add(1)
 			done()
-			return
+			return true
+		case idle && sh.busyLocked(i):
+			sh.mu.Unlock()
+			return false
 		}
 		s := sh.pinLocked(i)
-		sh.mu.Unlock()
-		m.evict(ctx, s, cause)
+		m.evictLocked(ctx, s, cause)
 		s.release()
-		return
+		return true
 	}
 }
 
 // evict forgets a session that the caller uses. Requests for it wait until its
 // listeners have heard.
 func (m *Manager) evict(ctx context.Context, s *Session, cause Cause) {
+	s.sh.mu.Lock()
+	m.evictLocked(ctx, s, cause)
+}
+
+// evictLocked is evict; it is called with the shard's mutex held and releases it.
+func (m *Manager) evictLocked(ctx context.Context, s *Session, cause Cause) {
 	sh := s.sh
-	sh.mu.Lock()
 	s.mu.Lock()
 	if s.phase != valid {
 		s.mu.Unlock()

@@ -273,6 +273,9 @@ func (x *exchange) answerError() {
 		if errors.As(cause, &u) && !u.Permanent && u.RetryAfter > 0 {
 			h.Set("Retry-After", strconv.Itoa(int((u.RetryAfter+time.Second-1)/time.Second)))
 		}
+		if errors.As(cause, new(*clusterError)) {
+			h.Set("Retry-After", "1")
+		}
 		kind = typeNames(cause)[0]
 		if u == nil {
 			if page, found = x.c.errors.byError(cause); found {

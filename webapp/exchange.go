@@ -34,9 +34,10 @@ type exchange struct {
 	fromCookie bool            // the request's first id came in a cookie
 	touched    bool            // a commit of its session has been sent
 	ids        []sessions.Requested
-	read       bool // ids are what the request carries
-	routed     bool // the Forwarder has been asked for ids
-	unknown    int  // of ids: the first ones that the cluster does not know
+	read       bool              // ids are what the request carries
+	routed     bool              // the Forwarder has been asked for ids
+	unknown    int               // of ids: the first ones that the cluster does not know
+	pinned     *sessions.Session // of the id behind them, at home here; not asked for yet
 	backend    sessionBackend
 	last       *sessions.Session
 	earlier    []*sessions.Session

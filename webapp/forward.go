@@ -108,14 +108,20 @@ func (x *exchange) forwarded(w http.ResponseWriter, r *http.Request) bool {
 		}
 		switch to.Action {
 		case RouteServe:
-			x.keepRoute(q)
-			return false
+			if err = x.pin(q); err == nil {
+				return false
+			}
+			if errors.Is(err, sessions.ErrMoved) && try < maxForwards {
+				continue
+			}
+			c.log.Warn("a session could not be taken", "path", x.First().RequestURI, "error", err)
+			x.refuse(w, r, http.StatusServiceUnavailable, "the session cannot be served now")
+			return true
 		case RouteUnknown:
 			return false
 		case RouteForward:
 		default:
-			w.Header().Set("Retry-After", "1")
-			c.reportBare(w, r, http.StatusServiceUnavailable, "the session's node cannot be determined now")
+			x.refuse(w, r, http.StatusServiceUnavailable, "the session's node cannot be determined now")
 			return true
 		}
 		if err = c.opts.Forwarder.Forward(w, r, to); err == nil {
@@ -125,10 +131,31 @@ func (x *exchange) forwarded(w http.ResponseWriter, r *http.Request) bool {
 			continue
 		}
 		c.log.Error("a request could not be forwarded", "path", x.First().RequestURI, "node", to.Name, "error", err)
-		w.Header().Set("Retry-After", "1")
-		c.reportBare(w, r, http.StatusBadGateway, "the session's node could not be reached")
+		x.refuse(w, r, http.StatusBadGateway, "the session's node could not be reached")
 		return true
 	}
+}
+
+// refuse answers a request that this node cannot serve and could not forward.
+func (x *exchange) refuse(w http.ResponseWriter, r *http.Request, status int, message string) {
+	w.Header().Set("Retry-After", "1")
+	x.c.reportBare(w, r, status, message)
+}
+
+// pin takes the session for the request before anything else happens, so that it
+// cannot move away between the verdict and the request's first look at it. That it
+// has ended meanwhile is no error.
+func (x *exchange) pin(q *sessions.Requested) error {
+	s, err := x.c.manager.Find(x.sessionContext(), q.ID)
+	if errors.Is(err, sessions.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	x.pinned = s
+	x.keepRoute(q)
+	return nil
 }
 
 // askForwarder asks for each id of the request, until one is known, and returns it.
@@ -166,9 +193,9 @@ func (x *exchange) routeLate() error {
 	case err != nil:
 		return err
 	case to.Action == RouteForward:
-		return fmt.Errorf("the session is at home on node %s, and the request cannot be forwarded any more", to.Name)
+		return fmt.Errorf("%w: it is at home on node %s, and the request cannot be forwarded any more", sessions.ErrMoved, to.Name)
 	case to.Action == RouteRefuse:
-		return errors.New("the session's node cannot be determined now")
+		return sessions.ErrUnavailable
 	}
 	return nil
 }

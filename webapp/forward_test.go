@@ -158,6 +158,53 @@ func TestForwarderComesHome(t *testing.T) {
 	}
 }
 
+// finder is a Replicator that knows no session, for a reason.
+type finder struct {
+	replicator
+	errs []error // of the calls, in order; then nil
+}
+
+func (f *finder) Find(context.Context, sessions.AppKey, sessions.ID) (*sessions.Snapshot, error) {
+	if len(f.errs) == 0 {
+		return nil, nil
+	}
+	err := f.errs[0]
+	f.errs = f.errs[1:]
+	return nil, err
+}
+
+// The session moves away between the verdict and the look at it: the request is
+// routed again, before its handler has begun. What cannot be decided is 503.
+func TestMovedBeforeUse(t *testing.T) {
+	for _, test := range []struct {
+		errs   []error
+		status int
+		log    string
+	}{
+		{[]error{sessions.ErrMoved}, 200, "route, route"},
+		{[]error{sessions.ErrMoved, sessions.ErrMoved}, 503, "route, route"},
+		{[]error{fmt.Errorf("no quorum: %w", sessions.ErrUnavailable)}, 503, "route"},
+	} {
+		f := &forwarder{}
+		c, _ := distributed(f, &finder{errs: test.errs}).start(t)
+		res := ask(c, http.MethodGet, "/shop/s", "SID="+foreign)
+		if res.StatusCode != test.status || (res.Header.Get("Retry-After") != "") != (test.status == 503) {
+			t.Errorf("%v: %d %v", test.errs, res.StatusCode, res.Header)
+		}
+		if got := f.take(); got != test.log {
+			t.Errorf("%v: asked %q", test.errs, got)
+		}
+	}
+	// Without a Forwarder it comes out where the handler asks: 503 all the same.
+	for _, err := range []error{sessions.ErrMoved, sessions.ErrUnavailable} {
+		c, _ := distributed(nil, &finder{errs: []error{err, err}}).start(t)
+		res := ask(c, http.MethodGet, "/shop/s", "SID="+foreign)
+		if res.StatusCode != 503 || res.Header.Get("Retry-After") == "" || len(res.Cookies) != 0 {
+			t.Errorf("%v: %d %v", err, res.StatusCode, res.Header)
+		}
+	}
+}
+
 // A request for a file is not routed, but its error page asks for the session only
 // where that is at home.
 func TestErrorPageOfUnrouted(t *testing.T) {

@@ -175,7 +175,18 @@ func sessionError(err error) error {
 	case errors.As(err, &many):
 		return fmt.Errorf("%w: %w", servlet.ErrTooManySessions, err)
 	}
+	if errors.Is(err, sessions.ErrMoved) || errors.Is(err, sessions.ErrUnavailable) {
+		return &clusterError{err}
+	}
 	return err
+}
+
+// clusterError is an error of a session that another node may serve, or this one
+// in a while: 503.
+type clusterError struct{ error }
+
+func (e *clusterError) Unwrap() []error {
+	return []error{&servlet.StatusError{Code: http.StatusServiceUnavailable, Message: e.Error()}, e.error}
 }
 
 // Session implements servlet.Container. It is called with the Exchange's lock
@@ -184,7 +195,8 @@ func (x *exchange) Session(create bool) (servlet.SessionBackend, error) {
 	if !x.asked {
 		x.asked = true
 		if err := x.findSession(); err != nil {
-			return nil, err
+			x.asked = false
+			return nil, sessionError(err)
 		}
 		if x.backend.s != nil {
 			return &x.backend, nil
@@ -213,6 +225,11 @@ func (x *exchange) findSession() error {
 	}
 	for i, q := range x.requestedIDs(x.r) {
 		x.fromCookie = x.fromCookie || i == 0 && q.Cookie
+		if s := x.pinned; s != nil && i == x.unknown {
+			x.pinned = nil
+			_, err := x.useSession(s)
+			return err
+		}
 		find := x.c.manager.Find
 		if i < x.unknown {
 			find = x.c.manager.FindNew
@@ -269,7 +286,10 @@ func (x *exchange) endSessions() {
 	if x.last != nil {
 		x.last.End()
 	}
-	x.earlier, x.last = nil, nil
+	if x.pinned != nil {
+		x.pinned.End()
+	}
+	x.earlier, x.last, x.pinned = nil, nil, nil
 }
 
 // unlockSessions lets other requests of the session have their turn: at the end,
