@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/serval-server/serval/descriptor"
@@ -43,6 +44,9 @@ type Contexts struct {
 	// SessionsDir is the folder where sessions are kept while the server is
 	// down, a file per context; "" is each context's work folder.
 	SessionsDir string
+	// Cluster keeps the sessions of distributable applications on other nodes
+	// too. Nil: there is none, and they are kept here only.
+	Cluster Cluster
 	// Attributes are set on every application before it starts, for the
 	// code and the pages that run in the server.
 	Attributes map[string]any
@@ -66,7 +70,8 @@ const sessionsFile = "sessions.saved"
 // contextApp is an Application that is a webapp.Context.
 type contextApp struct {
 	*webapp.Context
-	files closers
+	files   closers
+	replica *replicaUse // nil: not in a cluster
 }
 
 var _ Application = (*contextApp)(nil)
@@ -83,7 +88,7 @@ func (c closers) Close() error {
 }
 
 // New is a Factory.
-func (c *Contexts) New(_ context.Context, l Launch) (Application, Traits, error) {
+func (c *Contexts) New(ctx context.Context, l Launch) (Application, Traits, error) {
 	model, err := c.load(l)
 	if err != nil {
 		return nil, Traits{}, err
@@ -94,9 +99,8 @@ func (c *Contexts) New(_ context.Context, l Launch) (Application, Traits, error)
 		return nil, traits, err
 	}
 	a := &contextApp{}
-	a.Context, err = c.build(l, model, runtime, &a.files)
-	if err != nil {
-		return nil, traits, errors.Join(err, a.files.Close())
+	if err := c.build(ctx, a, l, model, runtime); err != nil {
+		return nil, traits, errors.Join(err, a.release(ctx))
 	}
 	for name, value := range c.Attributes {
 		a.App().SetAttribute(name, value)
@@ -104,8 +108,8 @@ func (c *Contexts) New(_ context.Context, l Launch) (Application, Traits, error)
 	return a, traits, nil
 }
 
-// build puts the Context together. What it opens goes to files.
-func (c *Contexts) build(l Launch, model *descriptor.WebApp, runtime webapp.Runtime, files *closers) (*webapp.Context, error) {
+// build puts the Context together. What it opens, release closes.
+func (c *Contexts) build(ctx context.Context, a *contextApp, l Launch, model *descriptor.WebApp, runtime webapp.Runtime) error {
 	opts := webapp.Options{
 		Path: string(l.Name.Path), Version: string(l.Name.Version), Host: l.Host, Dir: l.Dir,
 		Descriptor: model, Runtime: runtime, Sessions: c.Sessions,
@@ -115,29 +119,29 @@ func (c *Contexts) build(l Launch, model *descriptor.WebApp, runtime webapp.Runt
 	}
 	for _, dir := range []string{opts.WorkDir, opts.TempDir} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	base := l.FS
 	if l.Dir != "" {
 		dir, err := resources.OpenDir(l.Dir, model.Context.AllowLinking != nil && *model.Context.AllowLinking)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		*files = append(*files, dir)
+		a.files = append(a.files, dir)
 		base = dir
 	}
 	tree, err := resources.New(base)
 	if err != nil {
-		return nil, fmt.Errorf("%s: libraries: %w", l.Bundle, err)
+		return fmt.Errorf("%s: libraries: %w", l.Bundle, err)
 	}
-	*files = append(*files, tree)
+	a.files = append(a.files, tree)
 	opts.FS = tree
 	opts.Sessions.File = filepath.Join(l.WorkDir, sessionsFile)
 	if c.SessionsDir != "" {
 		opts.Sessions.File = filepath.Join(c.SessionsDir, filepath.Base(l.WorkDir)+".sessions")
 		if err := os.MkdirAll(c.SessionsDir, 0o750); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if p := model.Context.Manager.Pathname; p != nil && *p == "" {
@@ -150,7 +154,11 @@ func (c *Contexts) build(l Launch, model *descriptor.WebApp, runtime webapp.Runt
 	if previous, ok := l.Previous.(*contextApp); ok {
 		opts.Previous = previous.Context
 	}
-	return webapp.New(opts)
+	if a.replica, err = c.replicate(ctx, l, model, &opts); err != nil {
+		return err
+	}
+	a.Context, err = webapp.New(opts)
+	return err
 }
 
 // passivation has idle sessions go to files in a folder, if the descriptor says so
@@ -234,17 +242,28 @@ func (c *Contexts) runtime(model *descriptor.WebApp, l Launch) (webapp.Runtime, 
 	return c.Worker, nil
 }
 
+// release gives up what build has opened.
+func (a *contextApp) release(ctx context.Context) error {
+	return errors.Join(a.replica.release(ctx), a.files.Close())
+}
+
 // Stop ends the Context and releases its files.
 func (a *contextApp) Stop(ctx context.Context, fate SessionFate) error {
-	return errors.Join(a.Context.Stop(ctx, webapp.SessionFate(fate)), a.files.Close())
+	return errors.Join(a.Context.Stop(ctx, webapp.SessionFate(fate)), a.release(ctx))
 }
 
 // Start starts the Context; one that does not start releases its files.
 func (a *contextApp) Start(ctx context.Context) error {
 	if err := a.Context.Start(ctx); err != nil {
-		return errors.Join(err, a.files.Close())
+		return errors.Join(err, a.release(context.WithoutCancel(ctx)))
 	}
 	return nil
+}
+
+// Owns reports whether a request carries a session of this version: one that is
+// here, or that the cluster has.
+func (a *contextApp) Owns(r *http.Request) bool {
+	return a.Context.Owns(r) || a.replica != nil && slices.ContainsFunc(a.SessionIDs(r), a.replica.Knows)
 }
 
 // Stats are the Context's figures.

@@ -8,21 +8,34 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/serval-server/serval/descriptor"
 	"github.com/serval-server/serval/sessions"
 	"github.com/serval-server/serval/webapp/servlet"
 )
+
+// SessionKey is the name that sessions of the application at a context path of a
+// host have in a cluster, whatever the version ("localhost/shop", "localhost/").
+func SessionKey(host, path string) sessions.AppKey {
+	return sessions.AppKey(host + cmp.Or(path, "/"))
+}
+
+// SessionTimeout is how long a session may be idle by an application's descriptor:
+// zero is sessions.DefaultTimeout, negative for ever.
+func SessionTimeout(d *descriptor.WebApp) time.Duration {
+	if t := d.Context.SessionTimeout; t != nil {
+		return *t
+	}
+	return d.SessionConfig.Timeout
+}
 
 // sessionOptions fills in what the descriptor and the other options say.
 func (c *Context) sessionOptions() sessions.Options {
 	o := c.opts.Sessions
 	d := c.d
-	o.App = cmp.Or(o.App, sessions.AppKey(c.opts.Host+cmp.Or(c.path, "/")))
+	o.App = cmp.Or(o.App, SessionKey(c.opts.Host, c.path))
 	o.Version = cmp.Or(o.Version, c.opts.Version)
 	if o.Timeout == 0 {
-		o.Timeout = d.SessionConfig.Timeout
-		if t := d.Context.SessionTimeout; t != nil {
-			o.Timeout = *t
-		}
+		o.Timeout = SessionTimeout(d)
 	}
 	if o.MaxActive == 0 && d.Context.Manager.MaxActiveSessions != nil {
 		o.MaxActive = *d.Context.Manager.MaxActiveSessions
