@@ -23,6 +23,7 @@ type request struct {
 	id     replica.SessionID
 	host   *host // where it is now
 	node   replica.NodeID
+	began  time.Duration
 	hops   int
 	over   bool
 	extra  bool // the client sent the next one without waiting for it
@@ -41,14 +42,14 @@ func (w *world) click(c *client) {
 	if w.quiet {
 		return
 	}
-	if c.at == nil || !c.at.up || w.chance(w.plan.misroute) {
+	if c.at == nil || !c.at.up || c.at.leaving && w.chance(0.5) || w.chance(w.plan.misroute) {
 		c.at = w.nodes[w.rng.IntN(len(w.nodes))]
 		if c.id != "" {
 			w.stats.add("misrouted")
 		}
 	}
 	w.nextReq++
-	r := &request{client: c, number: w.nextReq, id: c.id}
+	r := &request{client: c, number: w.nextReq, id: c.id, began: w.now}
 	w.reqs[r.number] = r
 	if w.chance(0.1) {
 		r.extra = true
@@ -96,7 +97,12 @@ func (w *world) arrive(r *request, h *host) {
 			w.create(r)
 			return
 		}
-		n.Request(w.now, r.number, r.id, r.hops)
+		if r.hops == 0 && w.chance(0.5) && n.TryServe(w.local(h), r.id) {
+			w.stats.add("served at once")
+			w.serve(h, r)
+			return
+		}
+		n.Request(w.local(h), r.number, r.id, r.hops)
 	})
 }
 
@@ -108,10 +114,10 @@ func (w *world) create(r *request) {
 	id := replica.SessionID(fmt.Sprintf("%s-%d.%d", place, c.name, c.serial))
 	c.id, c.last = id, nil
 	r.id = id
-	r.host.node.Create(w.now, id)
+	r.host.node.Create(w.local(r.host), id)
 	w.stats.add("created")
-	w.book.served[id], w.book.server[id] = w.now, r.host
-	w.write(r)
+	w.book.created(id, r.host)
+	w.write(r.host, r)
 }
 
 // answered takes a node's verdict on a request.
@@ -122,13 +128,11 @@ func (w *world) answered(h *host, a replica.Answer) {
 	}
 	switch a.Verdict {
 	case replica.Serve:
-		w.stats.add("served")
-		w.book.serve(h, r)
-		w.act(h, r)
+		w.serve(h, r)
 	case replica.Forward:
 		w.stats.add("forwarded")
 		to := w.hostOf(a.Home)
-		if to == nil || w.net.cut[[2]string{h.name, to.name}] {
+		if to == nil || w.net.cut[h.index][to.index] > 0 {
 			w.done(r, false)
 			return
 		}
@@ -146,8 +150,23 @@ func (w *world) answered(h *host, a replica.Answer) {
 	}
 }
 
+// serve lets the application have a request, which may take its time.
+func (w *world) serve(h *host, r *request) {
+	w.stats.add("served")
+	w.book.serve(h, r)
+	if w.chance(w.plan.linger) {
+		w.stats.add("slow application")
+		w.later(h, w.between(0, 400*time.Millisecond), func(*replica.Node) { w.act(h, r) })
+		return
+	}
+	w.act(h, r)
+}
+
 // act is the application: it reads, and perhaps changes something.
 func (w *world) act(h *host, r *request) {
+	if r.over {
+		return
+	}
 	switch k := w.rng.IntN(40); {
 	case k < 15:
 		w.stats.add("read")
@@ -155,30 +174,31 @@ func (w *world) act(h *host, r *request) {
 	case k == 38 && r.client.id == r.id:
 		w.stats.add("invalidate")
 		ch := w.book.change(r, h)
-		ch.end = true
-		h.node.End(w.now, r.number, r.id, replica.Invalidated)
+		w.book.ends(ch, "")
+		h.node.End(w.local(h), r.number, r.id, replica.Invalidated)
 	case k == 39 && r.client.id == r.id:
 		w.stats.add("rename")
 		ch := w.book.change(r, h)
-		ch.end = true
-		ch.newID = r.id + "'"
-		h.node.Rename(w.now, r.number, r.id, ch.newID)
+		w.book.ends(ch, r.id+"'")
+		h.node.Rename(w.local(h), r.number, r.id, ch.newID)
 	default:
-		w.write(r)
+		w.write(h, r)
 	}
+	w.effects(h)
 }
 
 // write sets two attributes to the same value, or one that comes and goes: no
 // copy may ever show one of the two without the other.
-func (w *world) write(r *request) {
-	ch := w.book.change(r, r.host)
+func (w *world) write(h *host, r *request) {
+	ch := w.book.change(r, h)
 	v := replica.Value{Bytes: fmt.Appendf(nil, "%d", ch.number)}
 	ops := []replica.Op{{Key: "x", Value: v}, {Key: "y", Value: v}}
 	if w.chance(0.3) {
 		ops = append(ops, replica.Op{Key: "z", Value: v, Remove: w.chance(0.5)})
 	}
-	r.host.node.Commit(w.now, r.number, r.id, ops)
-	w.book.committed(r.host, ch)
+	before := w.book.headOf(h, r.id)
+	h.node.Commit(w.local(h), r.number, r.id, ops)
+	w.book.committed(h, ch, before)
 }
 
 // released takes the news that a change's request may be answered.
@@ -192,12 +212,13 @@ func (w *world) released(h *host, e replica.Released) {
 	switch {
 	case e.Failed:
 		w.stats.add("write failed")
+		w.book.failed(ch)
 	case e.Degraded:
 		w.stats.add("write degraded")
-		w.book.acknowledged(ch, true)
+		w.book.acknowledged(h, ch, true)
 	default:
 		w.stats.add("write acknowledged")
-		w.book.acknowledged(ch, false)
+		w.book.acknowledged(h, ch, false)
 	}
 	c := r.client
 	if !e.Failed && c.id == r.id {

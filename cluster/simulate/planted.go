@@ -23,7 +23,7 @@ type bug struct {
 func (w *world) forge(from, to *host, m replica.Message) {
 	fid, tid := from.id, to.id
 	w.after(time.Millisecond, func() {
-		w.step(to, tid, func(n *replica.Node) { n.Receive(w.now, fid, m) })
+		w.step(to, tid, func(n *replica.Node) { n.Receive(w.local(to), fid, m) })
 	})
 }
 

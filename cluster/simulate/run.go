@@ -13,15 +13,19 @@ func simulate(seed uint64, b *bug, keep bool) *world {
 	w.book = newBook(w)
 	drawPlan(w)
 	for i := range w.plan.hosts {
-		h := &host{name: fmt.Sprintf("n%d", i+1), zone: fmt.Sprintf("z%d", i%2)}
-		if w.rng.IntN(3) == 0 {
-			h.skew = w.rng.Int64N(7200_000) - 3600_000
-			w.stats.add("clock offset")
-		}
+		h := &host{index: i, name: fmt.Sprintf("n%d", i+1), zone: fmt.Sprintf("z%d", i%2)}
+		w.drawClock(h)
 		w.nodes = append(w.nodes, h)
 	}
-	for _, h := range w.nodes {
-		w.start(h)
+	for i, h := range w.nodes {
+		if i < w.plan.hosts-w.plan.late {
+			w.start(h)
+			continue
+		}
+		w.after(w.between(0, w.plan.busy), func() {
+			w.stats.add("joiner")
+			w.start(h)
+		})
 	}
 	w.startClients()
 	w.after(w.faults.every, w.trouble)
@@ -36,15 +40,15 @@ func simulate(seed uint64, b *bug, keep bool) *world {
 func brief(m replica.Message) string {
 	switch m := m.(type) {
 	case *replica.Update:
-		return fmt.Sprintf("{%s %v base %v dot %v %v}", m.Delta.ID, m.Reign, m.Delta.Base, m.Delta.Dot, m.Delta.Life.Kind)
+		return fmt.Sprintf("Update{%s %v base %v dot %v %v}", m.Delta.ID, m.Reign, m.Delta.Base, m.Delta.Dot, m.Delta.Life.Kind)
 	case replica.Copy:
-		return fmt.Sprintf("{%s %v heads %v %v}", m.State.ID, m.Reign, m.State.Heads, m.State.Life.Kind)
+		return fmt.Sprintf("Copy{%s %v heads %v %v}", m.State.ID, m.Reign, m.State.Heads, m.State.Life.Kind)
 	case replica.Promise:
-		return fmt.Sprintf("{%s %v known %v}", m.ID, m.Reign, m.State != nil)
+		return fmt.Sprintf("Promise{%s %v known %v}", m.ID, m.Reign, m.State != nil)
 	case replica.Digest, replica.Homes:
-		return "{}"
+		return fmt.Sprintf("%T{}", m)
 	case replica.Grant:
-		return fmt.Sprintf("{%s %v}", m.State.ID, m.Reign)
+		return fmt.Sprintf("Grant{%s %v}", m.State.ID, m.Reign)
 	}
-	return fmt.Sprintf("%+v", m)
+	return fmt.Sprintf("%T%+v", m, m)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"maps"
 	"slices"
 	"time"
 
@@ -11,15 +10,16 @@ import (
 // settle ends the faults and the requests, waits, and looks at what is left.
 func (w *world) settle() {
 	w.quiet = true
-	w.net.cut = map[[2]string]bool{}
-	w.net.slow = ""
+	w.net.cut = [maxHosts][maxHosts]int{}
+	w.net.slow = nil
 	for _, h := range w.nodes {
 		if h.paused {
 			w.resume(h, h.id)
 		}
-		if !h.up {
+		if !h.up && !h.left {
 			w.start(h)
 		}
+		h.leaving = false
 		h.stopped = w.now
 	}
 	// Views heal, open writes end, digests go round all pairs.
@@ -45,25 +45,24 @@ func (w *world) settle() {
 // converged: all owners are equal (I2, I3), and nothing that was acknowledged
 // is missing (I1); what ended stays ended (I9), under one id at most (I10).
 func (b *book) converged() {
-	for _, id := range slices.Sorted(maps.Keys(b.bySID)) {
-		list := b.bySID[id]
-		first, reign := b.home(id)
-		b.ownersEqual(id, first, reign)
-		for _, ch := range list {
+	for _, r := range b.sessions {
+		first, reign := b.home(r.id)
+		b.ownersEqual(r.id, first, reign)
+		for _, ch := range r.changes {
 			if !ch.acked || !b.survives(ch) {
 				continue
 			}
 			if first == nil {
-				if b.w.now-b.served[id] < b.w.cfg.MaxIdle/2 {
-					b.w.fail("I1: %s is gone everywhere, with acknowledged change %d", id, ch.number)
+				if b.w.now-r.served < b.w.cfg.MaxIdle/2 {
+					b.w.fail("I1: %s is gone everywhere, with acknowledged change %d", r.id, ch.number)
 				}
 				continue
 			}
 			if !b.has(first, ch) {
-				b.w.fail("I1: acknowledged change %d (%v) of %s is lost", ch.number, ch.dot, id)
+				b.w.fail("I1: acknowledged change %d (%v) of %s is lost", ch.number, ch.dot, r.id)
 			}
 			if ch.newID != "" && first.Life.Kind == replica.Renamed && first.Life.NewID == ch.newID && b.nowhere(ch.newID) && b.w.now-ch.ackedAt < b.w.cfg.MaxIdle/2 {
-				b.w.fail("I10: %s became %s, which is nowhere", id, ch.newID)
+				b.w.fail("I10: %s became %s, which is nowhere", r.id, ch.newID)
 			}
 		}
 	}
@@ -73,6 +72,9 @@ func (b *book) converged() {
 // the latest reign.
 func (b *book) home(id replica.SessionID) (first *replica.State, reign replica.Reign) {
 	for _, h := range b.w.nodes {
+		if !h.up {
+			continue
+		}
 		s := h.node.State(id)
 		if s == nil {
 			continue
@@ -88,12 +90,7 @@ func (b *book) home(id replica.SessionID) (first *replica.State, reign replica.R
 }
 
 func (b *book) nowhere(id replica.SessionID) bool {
-	for _, h := range b.w.nodes {
-		if h.node.State(id) != nil {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(b.w.nodes, func(h *host) bool { return h.up && h.node.State(id) != nil })
 }
 
 func (b *book) ownersEqual(id replica.SessionID, want *replica.State, reign replica.Reign) {
@@ -108,7 +105,9 @@ func (b *book) ownersEqual(id replica.SessionID, want *replica.State, reign repl
 	}
 	var members []replica.Member
 	for _, h := range b.w.nodes {
-		members = append(members, replica.Member{ID: h.id, Name: h.name, Zone: h.zone})
+		if h.up {
+			members = append(members, replica.Member{ID: h.id, Name: h.name, Zone: h.zone})
+		}
 	}
 	for _, o := range replica.Owners(id, reign.Home, b.w.cfg.Owners, members) {
 		h := b.w.hostOf(o)
@@ -121,27 +120,21 @@ func (b *book) ownersEqual(id replica.SessionID, want *replica.State, reign repl
 		}
 		if !got.SameAs(want) {
 			b.w.fail("I3: owners differ on %s: %s has %v %v, another %v %v", id, h.name, got.Life.Kind, got.Heads, want.Life.Kind, want.Heads)
-		} else if !sameContent(got, want) {
+		} else if contentOf(got) != contentOf(want) {
 			b.w.fail("I2: %s has %s in the same version as another, with another content", h.name, id)
 		}
 	}
 }
 
-// sameContent compares what the fingerprints only stand for.
-func sameContent(a, b *replica.State) bool {
-	return slices.EqualFunc(a.Registers, b.Registers, func(x, y replica.Register) bool {
-		return x.Key == y.Key && slices.EqualFunc(x.Versions, y.Versions, func(v, w replica.Version) bool {
-			return v.Dot == w.Dot && v.Value.Equal(w.Value)
-		})
-	})
-}
-
 // allExpired: what nobody uses ends, everywhere (I11).
 func (b *book) allExpired() {
 	for _, h := range b.w.nodes {
-		for _, id := range slices.Sorted(maps.Keys(b.bySID)) {
-			if s := h.node.State(id); s != nil && s.Life.Kind == replica.Live {
-				b.w.fail("I11: %s still has %s, last used %v ago", h.name, id, b.w.now-b.served[id])
+		if !h.up {
+			continue
+		}
+		for _, r := range b.sessions {
+			if s := h.node.State(r.id); s != nil && s.Life.Kind == replica.Live {
+				b.w.fail("I11: %s still has %s, last used %v ago", h.name, r.id, b.w.now-r.served)
 			}
 		}
 	}

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"slices"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/serval-server/serval/cluster/replica"
+)
+
+// settled is how long views, and the news that travels by them, may take after
+// a partition or a pause: a fault detector's time, and some digests.
+const settled = 4 * time.Second
+
+// calm says whether a host has had no trouble for a while.
+func (b *book) calm(h *host) bool {
+	return b.w.now-h.stopped >= settled && b.w.net.slow != h && (b.w.net.slowed == 0 || b.w.now-b.w.net.slowed >= 3*settled)
+}
+
+// within says whether a surviving holder of the change has been reachable from
+// h for a while, so that h has no excuse for not knowing of it.
+func (b *book) within(h *host, ch *change) bool {
+	if !b.calm(h) || b.w.net.slow != nil {
+		return false
+	}
+	if at := b.w.hostOf(ch.at); at != nil && at != h && !b.w.cfg.Strict && !b.w.reachable(h, at) {
+		// Cut off from the home that made the change: with the available
+		// profile both may serve, even if a third node hears both of them.
+		return false
+	}
+	for _, id := range ch.holders {
+		p := b.w.hostOf(id)
+		if p == nil || !b.has(p.node.State(ch.id), ch) {
+			continue // gone, or released because all owners had it
+		}
+		if p == h {
+			return true
+		}
+		if b.crashed[id] || !b.calm(p) || !b.w.reachable(h, p) {
+			continue
+		}
+		// A node that has just gone on after a pause may be out of the others'
+		// views, and must ask them before it serves anything.
+		if h.sees(p) && (p.sees(h) || b.w.now-h.woke < 20*time.Millisecond) {
+			return true
+		}
+	}
+	return false
+}
+
+// serve looks at a request that is about to be served: its client's last
+// acknowledged change is there (I7, I8), and the session has not ended (I9, I10).
+func (b *book) serve(h *host, r *request) {
+	rec := b.record(r.id)
+	rec.served, rec.server = b.w.now, h
+	s := h.node.State(r.id)
+	b.atomic(h, s)
+	for _, ch := range rec.changes[max(0, len(rec.changes)-32):] {
+		switch {
+		case !ch.acked || ch.ackedAt >= r.began:
+		case ch.end && b.within(h, ch):
+			b.w.fail("I9: %s serves %s, which ended with change %d", h.name, r.id, ch.number)
+		case !ch.end && !b.has(s, ch) && b.within(h, ch):
+			b.w.fail("I7: %s serves %s without change %d (%v) that its client was told of", h.name, r.id, ch.number, ch.dot)
+		}
+	}
+}
+
+// unknown looks at a refusal to know a session: it must have ended.
+func (b *book) unknown(h *host, r *request) {
+	last, rec := r.client.last, b.bySID[r.id]
+	if last == nil || last.id != r.id || last.end || rec.ends || !b.survives(last) || !b.within(h, last) {
+		return
+	}
+	if b.w.now-rec.served > b.w.cfg.MaxIdle*3/4 {
+		return // expired, or about to
+	}
+	b.w.fail("I7: %s does not know %s, of which its client was told change %d", h.name, r.id, last.number)
+}
+
+// atomic: x and y are always written together (I6).
+func (b *book) atomic(h *host, s *replica.State) {
+	if s == nil || s.Life.Kind != replica.Live {
+		return
+	}
+	x, okx := s.Get("x")
+	y, oky := s.Get("y")
+	if okx != oky || x.Dot != y.Dot || !x.Value.Equal(y.Value) {
+		b.w.fail("I6: %s shows half of a change of %s: x %v, y %v", h.name, s.ID, x.Dot, y.Dot)
+	}
+}
+
+// expired looks at a home's expiry: nobody has used the session (I11).
+func (b *book) expired(h *host, id replica.SessionID) {
+	rec := b.record(id)
+	if b.w.now-rec.served >= b.w.cfg.MaxIdle*98/100 || b.forked[id] {
+		return
+	}
+	// Beyond a partition nobody can know of the use: two components, two
+	// expiries (a claimer waits for its grace, though).
+	apart := rec.server != nil && rec.server != h && !b.w.reachable(h, rec.server)
+	if b.calm(h) && !apart {
+		b.w.fail("I11: %s expired %s %v after its last request", h.name, id, b.w.now-rec.served)
+	}
+}
+
+// mark is what a node's copy of a session was like a while ago.
+type mark struct {
+	known    bool
+	released bool // since then, the home has allowed the node to forget it
+	kind     replica.Kind
+	heads    []replica.Dot
+	seen     replica.Context
+}
+
+func (h *host) mark(r *record) *mark {
+	for len(h.checked) <= r.number {
+		h.checked = append(h.checked, mark{})
+	}
+	return &h.checked[r.number]
+}
+
+// released notes that a node has been allowed to forget a session: it may begin
+// anew, with an older copy.
+func (b *book) released(h *host, id replica.SessionID) {
+	if r := b.bySID[id]; r != nil {
+		*h.mark(r) = mark{released: true}
+	}
+}
+
+// look compares a node's copies with what they were a while ago: they only grow
+// (I1a), unless the node was told to forget one or it is too old, and copies of
+// the same version hold the same (I2).
+func (b *book) look(h *host) {
+	for _, r := range b.sessions {
+		was, now := h.mark(r), h.node.State(r.id)
+		if now == nil {
+			if was.known && was.kind == replica.Live && b.w.now-r.served < b.w.cfg.MaxIdle {
+				b.w.fail("I1a: %s has forgotten %s, used %v ago", h.name, r.id, b.w.now-r.served)
+			}
+			*was = mark{}
+			continue
+		}
+		if was.known && was.kind == now.Life.Kind && slices.Equal(was.heads, now.Heads) {
+			continue
+		}
+		switch {
+		case was.kind > now.Life.Kind:
+			b.w.fail("I9: %s brought %s back from %v", h.name, r.id, was.kind)
+		case now.Life.Kind == replica.Live && !now.Seen.Includes(was.seen):
+			b.w.fail("I1a: the copy of %s at %s has shrunk", r.id, h.name)
+		}
+		*was = mark{known: true, kind: now.Life.Kind, heads: append(was.heads[:0], now.Heads...), seen: now.Seen.Union(nil)}
+		sum, content := now.Sum(), contentOf(now)
+		if other, ok := b.contents[sum]; ok && other != content {
+			b.w.fail("I2: %s has %s in the same version as another, with another content", h.name, r.id)
+		}
+		b.contents[sum] = content
+	}
+}
+
+// contentOf stands for all that a copy holds.
+func contentOf(s *replica.State) uint64 {
+	d := xxhash.New()
+	for _, r := range s.Registers {
+		for _, v := range r.Versions {
+			_, _ = d.WriteString(r.Key + v.Dot.String())
+			_, _ = d.Write(v.Value.Bytes)
+		}
+	}
+	return d.Sum64()
+}
