@@ -8,6 +8,7 @@ import (
 // claim is a home's office being taken: the promises that have come.
 type claim struct {
 	reign    Reign
+	former   NodeID          // the home that is to be replaced, as far as is known
 	promised map[NodeID]bool // false: asked, not yet answered
 	holders  []NodeID        // those who have a copy, owners or not
 	// doubt is until when to wait for a former home that is not in the view
@@ -89,7 +90,7 @@ func (n *Node) startClaim(s *session) {
 	if s.claim != nil {
 		return
 	}
-	c := &claim{reign: Reign{max(s.reign.Epoch, s.promised.Epoch) + 1, n.cfg.Self}, promised: map[NodeID]bool{}, sent: n.now}
+	c := &claim{reign: Reign{max(s.reign.Epoch, s.promised.Epoch) + 1, n.cfg.Self}, former: s.reign.Home, promised: map[NodeID]bool{}, sent: n.now}
 	for _, id := range append(n.scope(s.ID), s.reign.Home) {
 		if id != n.cfg.Self && n.alive(id) {
 			c.promised[id] = false
@@ -99,6 +100,9 @@ func (n *Node) startClaim(s *session) {
 		if at, ok := n.strays[home]; ok && n.now-at < benefit && !n.alive(home) {
 			c.promised[home], c.doubt = false, n.now+benefit
 		}
+	}
+	if c.former == 0 {
+		c.former = s.promised.Home
 	}
 	s.claim = c
 	s.promised = c.reign
@@ -113,7 +117,7 @@ func (n *Node) startClaim(s *session) {
 func (n *Node) sendClaims(s *session) {
 	c := s.claim
 	c.sent = n.now
-	m := Claim{ID: s.ID, Reign: c.reign, Former: s.reign.Home}
+	m := Claim{ID: s.ID, Reign: c.reign, Former: c.former}
 	if n.cfg.Strict {
 		m.Nodes = s.sets[len(s.sets)-1].Nodes
 	}
@@ -304,20 +308,62 @@ func (n *Node) onAsk(from NodeID, m Ask) {
 	}
 }
 
+// grant makes another node the home. It is said again until the new home has
+// spoken as such, for until then nobody may be home.
 func (n *Node) grant(s *session, to NodeID) {
 	r := Reign{s.reign.Epoch + 1, to}
 	if n.cfg.Strict {
 		addSet(s, OwnerSet{r, Owners(s.ID, to, n.cfg.Owners, n.members)})
 	}
-	s.reign, s.promised = r, r
+	s.reign, s.promised, s.handed = r, r, r
 	s.acked, s.sent = nil, nil
-	n.send(to, Grant{r, s.State.Clone(), slices.Clone(s.sets), n.now - s.used})
+	n.active[s.ID] = true
+	n.sendGrant(s)
 }
 
-func (n *Node) onGrant(m Grant) {
+func (n *Node) sendGrant(s *session) {
+	s.handedAt = n.now
+	n.send(s.handed.Home, Grant{s.handed, s.State.Clone(), slices.Clone(s.sets), n.now - s.used})
+}
+
+// handing reports whether a grant of this node's waits to be heard.
+func (n *Node) handing(s *session) bool {
+	return s.handed != (Reign{}) && s.handed == s.promised && s.Life.Kind == Live && s.Known()
+}
+
+// tickGrant repeats a grant, or takes it back when the new home has gone.
+func (n *Node) tickGrant(s *session) {
+	switch {
+	case !n.handing(s) || s.claim != nil:
+	case !n.alive(s.handed.Home):
+		s.handed = Reign{}
+		n.startClaim(s)
+	case n.now-s.handedAt >= n.cfg.Retry:
+		n.sendGrant(s)
+	}
+}
+
+// heard notes that the home speaks as such.
+func (s *session) heard(from NodeID, r Reign) {
+	if r == s.handed && from == r.Home {
+		s.handed = Reign{}
+	}
+}
+
+func (n *Node) onGrant(from NodeID, m Grant) {
 	s := n.get(m.State.ID)
 	n.merge(s, Copy{State: m.State, Sets: m.Sets, Idle: m.Idle})
-	if m.Reign.Compare(s.promised) <= 0 || s.Life.Kind != Live {
+	switch {
+	case s.Life.Kind != Live:
+		n.send(from, n.copyOf(s))
+		return
+	case m.Reign.Compare(s.promised) < 0:
+		n.send(from, Fenced{s.ID, s.promised})
+		return
+	case m.Reign == s.promised && n.isHome(s):
+		n.confirm(s, from)
+		return
+	case m.Reign == s.promised:
 		return
 	}
 	for _, set := range m.Sets {
@@ -328,7 +374,16 @@ func (n *Node) onGrant(m Grant) {
 	s.acked, s.sent = nil, nil
 	s.confirmed, s.adopted = n.now, true
 	n.emit(Claimed{s.ID, s.reign})
-	n.active[s.ID] = true
+	n.confirm(s, from)
 	n.resync(s)
 	n.answer(s, Answer{Verdict: Serve})
+}
+
+// confirm tells the former home that its grant was heard: the next tick sends it
+// a copy, or if it is no owner any more releases it.
+func (n *Node) confirm(s *session, former NodeID) {
+	delete(s.acked, former)
+	delete(s.sent, former)
+	s.noteCopy(former)
+	n.active[s.ID] = true
 }

@@ -135,6 +135,8 @@ type session struct {
 	touched    time.Duration // when the owners were last told of a use
 	endedAt    time.Duration
 	adopted    bool           // at home: claimed, and not used since
+	handed     Reign          // the reign that this node has granted to another one
+	handedAt   time.Duration  // when it last said so
 	asked      time.Duration  // when the home was last asked for word of it
 	offered    time.Duration  // when the home was last shown a copy that is not ours to keep
 	released   bool           // it is kept for its time only: the home knows that it ended

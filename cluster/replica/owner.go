@@ -31,7 +31,7 @@ func (n *Node) Receive(now time.Duration, from NodeID, m Message) {
 	case Promise:
 		n.onPromise(from, m)
 	case Grant:
-		n.onGrant(m)
+		n.onGrant(from, m)
 	case Ask:
 		n.onAsk(from, m)
 	case WhoHas:
@@ -95,6 +95,7 @@ func (n *Node) onUpdate(from NodeID, m *Update) {
 		return
 	}
 	s.used = n.now
+	s.heard(from, m.Reign)
 	if m.Sets != nil {
 		s.sets = slices.Clone(m.Sets)
 	}
@@ -138,6 +139,9 @@ func (n *Node) copyOf(s *session) Copy {
 
 // merge joins a copy that came from elsewhere.
 func (n *Node) merge(s *session, m Copy) Joined {
+	if !m.State.Known() {
+		return Joined{} // forgotten by its sender: nothing to learn, not even of a use
+	}
 	if at := n.now - m.Idle; !s.Known() || at > s.used {
 		s.used = at
 	}
@@ -175,6 +179,7 @@ func (n *Node) onCopy(from NodeID, m Copy) {
 	if from != m.Reign.Home {
 		return
 	}
+	s.heard(from, m.Reign)
 	if m.Sets != nil {
 		s.sets = slices.Clone(m.Sets)
 	}
@@ -192,10 +197,12 @@ func (n *Node) onCopy(from NodeID, m Copy) {
 }
 
 // releaseCovered answers the requests of a former home's writes that the new
-// home's copy includes: another owner has them now.
+// home's copy includes: another owner has them now. Where more than one other
+// must have them, nobody knows that they do: the answer is degraded, or in the
+// strict profile does not come before the time is up.
 func (n *Node) releaseCovered(s *session, theirs *State) {
-	for len(s.writes) > 0 && (theirs.Life.Kind != Live || theirs.Seen.Covers(s.writes[0].dot)) {
-		n.emit(Released{Write: s.writes[0].id})
+	for !n.cfg.Strict && len(s.writes) > 0 && (theirs.Life.Kind != Live || theirs.Seen.Covers(s.writes[0].dot)) {
+		n.emit(Released{Write: s.writes[0].id, Degraded: n.cfg.Ack == AckQuorum || n.cfg.Ack == AckAll})
 		s.writes = s.writes[1:]
 	}
 }
@@ -206,7 +213,9 @@ func (n *Node) onRelease(from NodeID, m Release) {
 	if s == nil || s.reign != m.Reign || s.promised != m.Reign || from != m.Reign.Home || s.claim != nil || len(s.waiting) > 0 {
 		return
 	}
+	s.heard(from, m.Reign)
 	switch {
+	case !s.Known(): // forgotten already
 	case s.Life.Kind != Live:
 		// Kept for its time: a copy that is still on its way must not revive it.
 		s.released = true

@@ -43,6 +43,7 @@ func (n *Node) tickActive(s *session) (done bool) {
 		n.sendClaims(s)
 	}
 	n.endDoubt(s)
+	n.tickGrant(s)
 	n.askAgain(s)
 	n.expireWrites(s)
 	if n.isHome(s) {
@@ -52,7 +53,7 @@ func (n *Node) tickActive(s *session) (done bool) {
 		}
 		return false
 	}
-	return len(s.writes) == 0 && s.claim == nil && s.search == nil
+	return len(s.writes) == 0 && s.claim == nil && s.search == nil && !n.handing(s)
 }
 
 // sweep ends, adopts and forgets.
@@ -204,26 +205,36 @@ func (n *Node) viewChanged(s *session) {
 	}
 }
 
-// Drain hands every session that is at home here to another owner. Requests
-// are forwarded from then on. It is called again until Homes is 0.
+// Drain hands every session that is at home here to another owner, those of a
+// home that has just gone included. Requests are forwarded from then on. It is
+// called again until Homes is 0.
 func (n *Node) Drain(now time.Duration) {
 	n.at(now)
 	for _, id := range slices.Sorted(maps.Keys(n.sessions)) {
 		s := n.sessions[id]
-		if !n.isHome(s) || s.Life.Kind != Live || s.claim != nil || len(s.writes) > 0 {
+		if s.Life.Kind != Live || s.claim != nil || len(s.writes) > 0 {
 			continue
 		}
-		if others := n.others(s); len(others) > 0 {
+		if n.homeless(s) {
+			n.startClaim(s)
+		}
+		if others := n.others(s); n.isHome(s) && s.claim == nil && len(others) > 0 {
 			n.grant(s, others[0])
 		}
 	}
 }
 
-// Homes is the number of living sessions at home here.
+// homeless reports whether this node has a copy whose home is gone.
+func (n *Node) homeless(s *session) bool {
+	return s.Known() && !n.isHome(s) && !n.alive(n.believedHome(s))
+}
+
+// Homes is the number of living sessions at home here, of those whose home has
+// gone, and of those that were granted to a node which has not confirmed it.
 func (n *Node) Homes() int {
 	c := 0
 	for _, s := range n.sessions {
-		if n.isHome(s) && s.Life.Kind == Live {
+		if s.Life.Kind == Live && s.Known() && (n.isHome(s) || n.handing(s) || n.homeless(s) || s.claim != nil) {
 			c++
 		}
 	}

@@ -17,7 +17,8 @@ type book struct {
 	open     map[uint64]*change
 	crashed  map[replica.NodeID]bool
 	forked   map[replica.SessionID]bool
-	contents map[uint64]uint64 // by fingerprint of a copy: what it holds
+	contents map[uint64]uint64                                        // by fingerprint of a copy: what it holds
+	sets     map[replica.SessionID]map[replica.Reign]replica.OwnerSet // strict: all that were announced
 }
 
 // record is what is known of one session.
@@ -54,6 +55,7 @@ func newBook(w *world) *book {
 	return &book{
 		w: w, bySID: map[replica.SessionID]*record{}, open: map[uint64]*change{},
 		crashed: map[replica.NodeID]bool{}, forked: map[replica.SessionID]bool{}, contents: map[uint64]uint64{},
+		sets: map[replica.SessionID]map[replica.Reign]replica.OwnerSet{},
 	}
 }
 
@@ -228,9 +230,32 @@ func (b *book) survives(ch *change) bool {
 	return slices.ContainsFunc(ch.holders, func(id replica.NodeID) bool { return !b.crashed[id] })
 }
 
+// leaves: a node that goes in good order takes nothing with it that was
+// acknowledged and that nobody else has.
+func (b *book) leaves(h *host) {
+	h.up = false
+	for _, r := range b.sessions {
+		if s := h.node.State(r.id); s != nil && s.Life.Kind == replica.Live {
+			b.passOn(h, r)
+		}
+	}
+	b.crashed[h.id] = true
+}
+
 // sent looks at what a node says: it keeps its promises (I5).
 func (b *book) sent(h, to *host, m replica.Message) {
 	switch m := m.(type) {
+	case *replica.Update:
+		b.announced(m.Delta.ID, m.Sets...)
+		if m.Successor != nil {
+			b.announced(m.Successor.ID, m.Sets...)
+		}
+	case replica.Claim:
+		b.announced(m.ID, replica.OwnerSet{Reign: m.Reign, Nodes: m.Nodes})
+	case replica.Grant:
+		b.announced(m.State.ID, m.Sets...)
+	case replica.Copy:
+		b.announced(m.State.ID, m.Sets...)
 	case replica.Promise:
 		if m.Reign.Compare(h.promise[m.ID]) > 0 {
 			h.promise[m.ID] = m.Reign
@@ -242,5 +267,18 @@ func (b *book) sent(h, to *host, m replica.Message) {
 		if st := h.node.State(m.ID); st == nil || st.Life.Kind == replica.Live {
 			b.w.fail("I5: %s acknowledges reign %v of %s to %s, having promised %v", h.name, m.Reign, m.ID, to.name, h.promise[m.ID])
 		}
+	}
+}
+
+// announced notes who has to hold a session in which reign.
+func (b *book) announced(id replica.SessionID, sets ...replica.OwnerSet) {
+	for _, set := range sets {
+		if len(set.Nodes) == 0 {
+			continue
+		}
+		if b.sets[id] == nil {
+			b.sets[id] = map[replica.Reign]replica.OwnerSet{}
+		}
+		b.sets[id][set.Reign] = set
 	}
 }

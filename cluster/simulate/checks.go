@@ -122,10 +122,35 @@ func (h *host) mark(r *record) *mark {
 }
 
 // released notes that a node has been allowed to forget a session: it may begin
-// anew, with an older copy.
+// anew, with an older copy. What it had, others have.
 func (b *book) released(h *host, id replica.SessionID) {
-	if r := b.bySID[id]; r != nil {
-		*h.mark(r) = mark{released: true}
+	r := b.bySID[id]
+	if r == nil {
+		return
+	}
+	*h.mark(r) = mark{released: true}
+	if h.node.State(id) == nil {
+		b.passOn(h, r)
+	}
+}
+
+// passOn notes that a node no longer answers for what it had: those that have it
+// now do.
+func (b *book) passOn(h *host, r *record) {
+	for _, ch := range r.changes {
+		i := slices.Index(ch.holders, h.id)
+		if !ch.acked || i < 0 {
+			continue
+		}
+		ch.holders = slices.Delete(ch.holders, i, i+1)
+		for _, p := range b.w.nodes {
+			if p.up && b.has(p.node.State(r.id), ch) && !slices.Contains(ch.holders, p.id) {
+				ch.holders = append(ch.holders, p.id)
+			}
+		}
+		if !b.survives(ch) && len(b.w.membersAt(h)) > 1 {
+			b.w.fail("I1: %s gave up the only copy of change %d of %s", h.name, ch.number, ch.id)
+		}
 	}
 }
 
@@ -136,7 +161,7 @@ func (b *book) look(h *host) {
 	for _, r := range b.sessions {
 		was, now := h.mark(r), h.node.State(r.id)
 		if now == nil {
-			if was.known && was.kind == replica.Live && b.w.now-r.served < b.w.cfg.MaxIdle {
+			if was.known && was.kind == replica.Live && b.w.now-r.served < b.w.cfg.MaxIdle*97/100 {
 				b.w.fail("I1a: %s has forgotten %s, used %v ago", h.name, r.id, b.w.now-r.served)
 			}
 			*was = mark{}

@@ -195,6 +195,7 @@ func (w *world) drainOn(h *host, id replica.NodeID, tries int) {
 			return
 		}
 		w.logf("%s leaves", h.name)
+		w.book.leaves(h)
 		w.stop(h, 1)
 		w.restartLater(h)
 	})
@@ -218,8 +219,7 @@ func (w *world) reconfigure() {
 	for _, h := range w.nodes {
 		if h.up {
 			w.later(h, w.between(0, time.Second), func(n *replica.Node) {
-				h.cfg = w.configFor(h)
-				n.SetConfig(w.local(h), h.cfg)
+				n.SetConfig(w.local(h), w.configFor(h))
 			})
 		}
 	}

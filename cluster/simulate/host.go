@@ -13,7 +13,7 @@ type host struct {
 	zone    string
 	node    *replica.Node // of the latest incarnation; nil before the first
 	id      replica.NodeID
-	cfg     replica.Config // what the node was told last
+	cfg     replica.Config // what the node should do
 	up      bool
 	paused  bool
 	leaving bool
@@ -68,8 +68,7 @@ func (w *world) start(h *host) {
 	if w.bug == nil || !w.bug.sameID || h.id == 0 {
 		h.id = w.nextID
 	}
-	h.cfg = w.configFor(h)
-	h.node = replica.NewNode(h.cfg, replica.Member{ID: h.id, Name: h.name, Zone: h.zone}, w.local(h))
+	h.node = replica.NewNode(w.configFor(h), replica.Member{ID: h.id, Name: h.name, Zone: h.zone}, w.local(h))
 	h.up, h.paused, h.leaving, h.backlog = true, false, false, nil
 	h.view, h.heard = make([]replica.NodeID, len(w.nodes)), make([]time.Duration, len(w.nodes))
 	h.lagging, h.busy, h.checked = make([]bool, len(w.nodes)), false, nil
@@ -85,6 +84,7 @@ func (w *world) start(h *host) {
 func (w *world) configFor(h *host) replica.Config {
 	cfg := w.cfg
 	cfg.Self = h.id
+	h.cfg = cfg // whatever the bug makes of it
 	if w.bug != nil && w.bug.config != nil {
 		w.bug.config(h, &cfg)
 	}
@@ -151,6 +151,7 @@ func (w *world) effect(h *host, e replica.Effect) {
 		w.released(h, e)
 	case replica.Overdue:
 		w.stats.add("overdue")
+		w.logf("%s finds %s overdue", h.name, e.ID)
 		w.book.expired(h, e.ID)
 		h.node.End(w.local(h), 0, e.ID, replica.Expired)
 	case replica.Lost:

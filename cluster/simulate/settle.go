@@ -97,10 +97,8 @@ func (b *book) ownersEqual(id replica.SessionID, want *replica.State, reign repl
 	if want == nil {
 		return
 	}
-	if b.w.cfg.Strict && b.w.hostOf(reign.Home) == nil {
-		// Its home has crashed and nobody has claimed it since. In the strict
-		// profile that is right where a majority of its owners crashed too:
-		// the copies that are left answer 503 until they are too old (I11).
+	if b.w.cfg.Strict && b.hopeless(id) {
+		// The copies that are left answer 503 until they are too old (I11).
 		return
 	}
 	var members []replica.Member
@@ -124,6 +122,23 @@ func (b *book) ownersEqual(id replica.SessionID, want *replica.State, reign repl
 			b.w.fail("I2: %s has %s in the same version as another, with another content", h.name, id)
 		}
 	}
+}
+
+// hopeless says whether, in the strict profile, nobody can claim a session any
+// more: of a set of nodes that had to hold it, most have crashed.
+func (b *book) hopeless(id replica.SessionID) bool {
+	for _, set := range b.sets[id] {
+		lives := 0
+		for _, o := range set.Nodes {
+			if !b.crashed[o] && b.w.hostOf(o) != nil {
+				lives++
+			}
+		}
+		if lives < len(set.Nodes)/2+1 {
+			return true
+		}
+	}
+	return false
 }
 
 // allExpired: what nobody uses ends, everywhere (I11).

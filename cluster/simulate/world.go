@@ -128,9 +128,10 @@ func (w *world) between(lo, hi time.Duration) time.Duration {
 	return lo + time.Duration(f*f*float64(hi-lo))
 }
 
+// hostOf is the host that an incarnation runs on; nil if it has ended.
 func (w *world) hostOf(id replica.NodeID) *host {
 	for _, h := range w.nodes {
-		if h.id == id && h.node != nil {
+		if h.id == id && h.up {
 			return h
 		}
 	}
