@@ -1,0 +1,80 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func cellSample(system, cell string, cpu float64) sample {
+	return sample{System: system, Cell: cell, report: report{Requests: 1000, CPU: cpu, Bytes: cpu * 2, RPS: 5}}
+}
+
+func TestMarkdownComparesWithTomcatInTheSameArrangement(t *testing.T) {
+	r := &results{Samples: []sample{
+		cellSample("repl-all", "count", 30), cellSample("repl-all", "count", 50), cellSample("repl-all", "count", 40),
+		cellSample("tomcat-async", "count", 160),
+		cellSample("linked", "count", 10), cellSample("tomcat", "count", 20),
+		{System: "repl-all", Cell: "join", Value: 400, Unit: "ms"},
+		{System: "redis-scs", Problem: "missing: redis-server"},
+		{System: "redis-scs", Problem: "missing: redis-server"},
+	}}
+	got := r.markdown()
+	for _, want := range []string{
+		"| repl-all | 40 (30–50) | 0.25 | 80 (60–100) |",
+		"| tomcat-async | 160 | – | 320 |",
+		"| linked | 10 | 0.50 | – |",
+		"| repl-all | 400 |",
+		"- redis-scs: missing: redis-server (2 times)",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+}
+
+// A run without any request has no figure: it must not count as 0 µs.
+func TestFailedRunsHaveNoFigure(t *testing.T) {
+	r := &results{Samples: []sample{{System: "linked", Cell: "count", Problem: "load: exit status 1"}, cellSample("linked", "count", 12)}}
+	if v := r.of("linked", "count", cpuOf); v.n != 1 || v.median != 12 {
+		t.Errorf("got %+v", v)
+	}
+}
+
+func TestSpread(t *testing.T) {
+	for _, c := range []struct {
+		in   []float64
+		want string
+	}{
+		{nil, "–"}, {[]float64{3}, "3"}, {[]float64{1, 2}, "1.50 (1–2)"}, {[]float64{9, 1, 5}, "5 (1–9)"}, {[]float64{157.4, 157.4}, "157"},
+	} {
+		if got := spreadOf(c.in).String(); got != c.want {
+			t.Errorf("%v: got %s, want %s", c.in, got, c.want)
+		}
+	}
+}
+
+func TestPlotsAreSVG(t *testing.T) {
+	dir := t.TempDir()
+	r := &results{Samples: []sample{cellSample("repl-all", "count", 30), cellSample("repl-all", "cart16k", 80), cellSample("linked", "count", 10)}}
+	if err := r.write(dir); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []string{"cost-by-size.svg", "cost-by-nodes.svg"} {
+		data, err := os.ReadFile(filepath.Join(dir, f))
+		if err != nil || !strings.Contains(string(data), "repl-all") {
+			t.Errorf("%s: %v, %d bytes", f, err, len(data))
+		}
+	}
+}
+
+func TestChoose(t *testing.T) {
+	if _, err := choose("cell", "count,nothing", cells, func(c cell) string { return c.name }); err == nil || !strings.Contains(err.Error(), `"nothing"`) {
+		t.Errorf("got %v", err)
+	}
+	got, err := choose("cell", "read,count", cells, func(c cell) string { return c.name })
+	if err != nil || len(got) != 2 || got[0].name != "read" {
+		t.Errorf("got %v, %v", got, err)
+	}
+}
