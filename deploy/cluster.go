@@ -43,8 +43,6 @@ type Replica interface {
 	Attach(m *sessions.Manager)
 	// Reconfigure is told what a new generation says, if it differs.
 	Reconfigure(app ClusterApp) error
-	// Knows reports whether the cluster has the session for this version.
-	Knows(id sessions.ID) bool
 	// Close is called when no generation is left. It hands the sessions over.
 	Close(ctx context.Context) error
 }

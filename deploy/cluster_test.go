@@ -56,7 +56,6 @@ func (r *fakeReplica) Route(context.Context, sessions.ID) (webapp.Route, error) 
 }
 func (r *fakeReplica) Forward(http.ResponseWriter, *http.Request, webapp.Route) error { return nil }
 func (r *fakeReplica) Attach(m *sessions.Manager)                                     { r.c.note("attach %t", m != nil) }
-func (r *fakeReplica) Knows(sessions.ID) bool                                         { return true }
 func (r *fakeReplica) Close(context.Context) error                                    { r.c.note("close"); return nil }
 func (r *fakeReplica) Reconfigure(app ClusterApp) error {
 	if app.Replication.CacheName != "default" {

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/serval-server/serval/descriptor"
@@ -258,12 +257,6 @@ func (a *contextApp) Start(ctx context.Context) error {
 		return errors.Join(err, a.release(context.WithoutCancel(ctx)))
 	}
 	return nil
-}
-
-// Owns reports whether a request carries a session of this version: one that is
-// here, or that the cluster has.
-func (a *contextApp) Owns(r *http.Request) bool {
-	return a.Context.Owns(r) || a.replica != nil && slices.ContainsFunc(a.SessionIDs(r), a.replica.Knows)
 }
 
 // Stats are the Context's figures.

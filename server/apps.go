@@ -17,7 +17,7 @@ import (
 
 // applications sets what makes the applications of a host. The function that it
 // returns is called with the host once that has been made.
-func (s *Server) applications(cfg *config.Config, c *config.Host, o *deploy.Options) (func(*deploy.Host), error) {
+func (s *Server) applications(cfg *config.Config, c *config.Host, o *deploy.Options, own *host) (func(*deploy.Host), error) {
 	if s.opt.Factory != nil {
 		o.New = s.opt.Factory(c)
 		return func(*deploy.Host) {}, nil
@@ -40,7 +40,7 @@ func (s *Server) applications(cfg *config.Config, c *config.Host, o *deploy.Opti
 		ErrorReport:  o.ErrorReport,
 		RedirectPort: cfg.HTTPSPort(),
 	}
-	o.New = contexts.New
+	o.New, own.contexts = contexts.New, contexts
 	return func(h *deploy.Host) {
 		contexts.Attributes["serval.apps"] = h.Listing
 		contexts.Cross = h.Context

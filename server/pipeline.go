@@ -17,7 +17,9 @@ import (
 // a whole when the configuration is read again.
 type pipeline struct {
 	handler http.Handler
-	sets    []*valves.Set
+	// inner is for requests that other nodes forward: the hosts without valves.
+	inner http.Handler
+	sets  []*valves.Set
 	// reports are the error reporters of the hosts, by name.
 	reports map[string]valves.Reporter
 	// users counts requests inside, so that valves are closed after the last.
@@ -36,6 +38,11 @@ func (p *pipeline) close() error {
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	p := s.enter()
 	defer p.users.Add(-1)
+	if r.ProtoMajor == 1 && s.leaving() {
+		// The client's next request had better go elsewhere, and must not meet
+		// the end of this connection.
+		w.Header().Set("Connection", "close")
+	}
 	p.handler.ServeHTTP(w, r)
 }
 
@@ -75,14 +82,14 @@ func (s *Server) report(hostName string) func(http.ResponseWriter, *http.Request
 func (s *Server) newPipeline(cfg *config.Config) (*pipeline, error) {
 	env := valves.Env{
 		Path: cfg.Path, Logger: s.log, Server: "Serval/" + s.opt.Version, Development: cfg.Server.Development,
-		App: accessLogApp, Failed: s.failed, Stopping: s.stopping.Load, Custom: s.opt.Valves,
+		App: accessLogApp, Failed: s.failed, Unready: s.unready, Custom: s.opt.Valves,
 	}
 	set, err := valves.New(&cfg.Valves, env)
 	if err != nil {
 		return nil, err
 	}
 	p := &pipeline{sets: []*valves.Set{set}, reports: map[string]valves.Reporter{}}
-	names := &hostTable{exact: map[string]http.Handler{}, wild: map[string]http.Handler{}}
+	names, inner := newHostTable(), newHostTable()
 	env.Report = set.Report()
 	for _, h := range s.hosts {
 		var c config.Valves
@@ -97,16 +104,12 @@ func (s *Server) newPipeline(cfg *config.Config) (*pipeline, error) {
 		}
 		p.sets = append(p.sets, own)
 		p.reports[h.name] = own.Report()
-		handler := own.Handler(h.apps)
-		names.add(h.name, handler)
-		for _, a := range h.aliases {
-			names.add(a, handler)
-		}
-		if strings.EqualFold(h.name, cfg.Server.DefaultHost) || names.fallback == nil {
-			names.fallback = handler
-		}
+		isDefault := strings.EqualFold(h.name, cfg.Server.DefaultHost)
+		names.addHost(h, own.Handler(h.apps), isDefault)
+		inner.addHost(h, h.apps, isDefault)
 	}
-	p.handler = set.Handler(connector.Guard(cfg.Limits, set.Report())(names))
+	guard := connector.Guard(cfg.Limits, set.Report())
+	p.handler, p.inner = set.Handler(guard(names)), guard(inner)
 	return p, nil
 }
 
@@ -115,6 +118,21 @@ type hostTable struct {
 	exact    map[string]http.Handler
 	wild     map[string]http.Handler // by the part after "*"
 	fallback http.Handler
+}
+
+func newHostTable() *hostTable {
+	return &hostTable{exact: map[string]http.Handler{}, wild: map[string]http.Handler{}}
+}
+
+// addHost adds a host with its aliases.
+func (t *hostTable) addHost(host *host, h http.Handler, isDefault bool) {
+	t.add(host.name, h)
+	for _, a := range host.aliases {
+		t.add(a, h)
+	}
+	if isDefault || t.fallback == nil {
+		t.fallback = h
+	}
 }
 
 func (t *hostTable) add(name string, h http.Handler) {

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/serval-server/serval/cluster"
 	"github.com/serval-server/serval/deploy"
 	"github.com/serval-server/serval/server/config"
 	"github.com/serval-server/serval/server/connector"
@@ -41,6 +42,9 @@ type Options struct {
 	// Factory makes applications; nil makes those of package webapp. Tests
 	// of the server alone put their own here.
 	Factory func(host *config.Host) deploy.Factory
+	// Cluster says how the node is made that joins a cluster, nil for none;
+	// tests have networks of their own. Nil: the configuration says it.
+	Cluster func(cfg *config.Config) (*cluster.Config, error)
 }
 
 // Server is a server. Its methods are safe for concurrent use.
@@ -52,7 +56,12 @@ type Server struct {
 	control    *control.Server
 	started    time.Time
 
+	cluster *clustering // nil: none; set by Start
+
 	stopping atomic.Bool
+	// life ends when the server stops.
+	life     context.Context
+	endLife  context.CancelFunc
 	line     atomic.Pointer[pipeline]
 	wait     sync.WaitGroup // for old pipelines that are in use
 	stopOnce sync.Once
@@ -67,6 +76,8 @@ type host struct {
 	name    string
 	aliases []string
 	apps    *deploy.Host
+	// contexts makes its applications; nil with a Factory of tests.
+	contexts *deploy.Contexts
 }
 
 // New makes a server. It reads certificates, but opens no socket and starts nothing.
@@ -76,6 +87,7 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 	}
 	o.Version = cmp.Or(o.Version, "dev")
 	s := &Server{opt: o, log: o.Logger, cfg: cfg}
+	s.life, s.endLife = context.WithCancel(context.Background())
 	s.setLevel(cfg)
 	for i := range cfg.Connectors {
 		c, err := connector.New(connector.Options{
@@ -139,6 +151,9 @@ func (s *Server) start(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	s.line.Store(line)
+	if err := s.joinCluster(ctx, cfg); err != nil {
+		return err
+	}
 	for _, h := range s.hosts {
 		if err := h.apps.Start(ctx); err != nil {
 			return err
@@ -149,6 +164,7 @@ func (s *Server) start(ctx context.Context, cfg *config.Config) error {
 			return err
 		}
 	}
+	s.takeForwarded()
 	s.control.Start()
 	return nil
 }
@@ -180,6 +196,10 @@ func (s *Server) Stop(ctx context.Context) error {
 
 func (s *Server) stop(ctx context.Context) error {
 	s.stopping.Store(true)
+	s.endLife()
+	if s.cluster != nil {
+		s.cluster.handOver(ctx)
+	}
 	ended := make([]error, len(s.connectors))
 	var wg sync.WaitGroup
 	for i, c := range s.connectors {
@@ -190,6 +210,9 @@ func (s *Server) stop(ctx context.Context) error {
 				ended[i] = err
 			}
 		})
+	}
+	if s.cluster != nil {
+		wg.Go(func() { _ = s.cluster.server.Shutdown(ctx) }) // what it breaks off, other nodes see
 	}
 	wg.Wait()
 	rest, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
@@ -206,6 +229,9 @@ func (s *Server) stop(ctx context.Context) error {
 	}
 	wg.Wait()
 	errs := []error{errors.Join(ended...)}
+	if s.cluster != nil {
+		errs = append(errs, s.cluster.leave(rest))
+	}
 	if s.control != nil {
 		errs = append(errs, s.control.Close())
 	}
@@ -320,7 +346,7 @@ func (s *Server) newHost(cfg *config.Config, c *config.Host) (*host, error) {
 		WaitTimeout: c.WaitTimeout.D(), DrainTimeout: c.DrainTimeout.D(), StartTimeout: c.StartTimeout.D(),
 		ErrorReport: s.report(c.Name), Env: os.LookupEnv, Logger: s.log,
 	}
-	ready, err := s.applications(cfg, c, &o)
+	ready, err := s.applications(cfg, c, &o, h)
 	if err != nil {
 		return nil, err
 	}

@@ -140,16 +140,6 @@ func (c *Context) Owns(r *http.Request) bool {
 	return false
 }
 
-// SessionIDs are the ids that the request carries, as they are found: none of them
-// need be one of a session.
-func (c *Context) SessionIDs(r *http.Request) []sessions.ID {
-	var ids []sessions.ID
-	for _, q := range c.tracker.ReadIDs(r) {
-		ids = append(ids, q.ID)
-	}
-	return ids
-}
-
 // Info is what listings show of a Context.
 type Info struct {
 	Path, Version, DisplayName string

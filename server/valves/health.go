@@ -15,7 +15,8 @@ type check struct {
 }
 
 // health answers load balancers at its path: 200 and {"status":"UP"}, or 503 and
-// DOWN when the server is stopping or an application has failed (Tomcat's
+// DOWN when the server is stopping, when it is a cluster's node that drains or has
+// not got its sessions yet, or when an application has failed (Tomcat's
 // HealthCheckValve, whose checks are empty).
 func health(c *config.Health, env Env) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
@@ -25,8 +26,10 @@ func health(c *config.Health, env Env) func(http.Handler) http.Handler {
 				return
 			}
 			checks := []check{}
-			if env.Stopping != nil && env.Stopping() {
-				checks = append(checks, check{"server", "DOWN"})
+			if env.Unready != nil {
+				for _, name := range env.Unready() {
+					checks = append(checks, check{name, "DOWN"})
+				}
 			}
 			if c.CheckApps && env.Failed != nil {
 				for _, name := range env.Failed() {

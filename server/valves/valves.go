@@ -32,8 +32,9 @@ type Env struct {
 	App func(r *http.Request) accesslog.App
 	// Failed names the applications that have failed, for the health check.
 	Failed func() []string
-	// Stopping reports whether the server is about to end.
-	Stopping func() bool
+	// Unready names what keeps the server from taking requests (it stops, it
+	// drains, it has not got its sessions yet), for the health check.
+	Unready func() []string
 	// Report answers with an error page. New sets it if it is nil.
 	Report Reporter
 	// Custom are the valves that were linked in.

@@ -251,8 +251,8 @@ func TestRemoteAddress(t *testing.T) {
 func TestHealth(t *testing.T) {
 	e, _ := env(t)
 	var failed []string
-	stopping := false
-	e.Failed, e.Stopping = func() []string { return failed }, func() bool { return stopping }
+	var unready []string
+	e.Failed, e.Unready = func() []string { return failed }, func() []string { return unready }
 	h, _ := pipeline(t, &config.Valves{Health: &config.Health{Enabled: true, Path: "/health", CheckApps: true}}, e, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
 	if w := get(h, "/health"); w.Code != 200 || w.Body.String() != "{\n  \"status\": \"UP\",\n  \"checks\": []\n}\n" {
 		t.Errorf("%d %s", w.Code, w.Body)
@@ -260,7 +260,7 @@ func TestHealth(t *testing.T) {
 	if w := get(h, "/healthy"); w.Code != 418 {
 		t.Errorf("another path: %d", w.Code)
 	}
-	failed, stopping = []string{"localhost/shop"}, true
+	failed, unready = []string{"localhost/shop"}, []string{"server"}
 	if w := get(h, "/health"); w.Code != 503 || !strings.Contains(w.Body.String(), "localhost/shop") || !strings.Contains(w.Body.String(), "server") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
