@@ -195,13 +195,13 @@ func (r *results) valueTable(b *strings.Builder) {
 	}
 	b.WriteString("\n|---|" + strings.Repeat("--:|", len(kinds)) + "\n")
 	for _, s := range systems {
-		row, any := "| "+s.name+" |", false
+		row, some := "| "+s.name+" |", false
 		for _, k := range kinds {
 			v := r.of(s.name, k, valueOf)
-			any = any || v.n > 0
+			some = some || v.n > 0
 			row += " " + v.String() + " |"
 		}
-		if any {
+		if some {
 			b.WriteString(row + "\n")
 		}
 	}
