@@ -1,6 +1,12 @@
 package transport
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/quic-go/quic-go"
+)
 
 // Stats is what the transport has done so far.
 type Stats struct {
@@ -32,4 +38,59 @@ type PeerStats struct {
 	RTT time.Duration
 	// Reconnects counts links after the first.
 	Reconnects uint64
+}
+
+// Stats is a snapshot.
+func (t *Transport) Stats() Stats {
+	g := t.gossip
+	s := Stats{
+		GossipIn: g.in.Load(), GossipOut: g.out.Load(), GossipDropped: g.dropped.Load(),
+		Refused: t.door.count(), Malformed: t.malformed.Load(),
+	}
+	for _, x := range *t.peers.Load() {
+		s.Peers = append(s.Peers, x.stats())
+	}
+	slices.SortFunc(s.Peers, func(a, b PeerStats) int { return cmp.Compare(a.Peer.ID, b.Peer.ID) })
+	return s
+}
+
+func (x *peer) stats() PeerStats {
+	x.mu.Lock()
+	s := x.totals
+	s.Peer = x.info
+	s.Reconnects = max(x.links, 1) - 1
+	x.mu.Unlock()
+	s.Dropped += x.dropped.Load()
+	l := x.up.Load()
+	if l == nil {
+		return s
+	}
+	l.addTo(&s)
+	s.Connected, s.Lagging = true, l.lagging.Load()
+	s.Queue = int(l.queued.Load())
+	s.RTT = l.live.ConnectionStats().SmoothedRTT
+	return s
+}
+
+// addTo adds what the link has done.
+func (l *link) addTo(s *PeerStats) {
+	for _, c := range []*quic.Conn{l.live, l.bulk} {
+		q := c.ConnectionStats()
+		s.BytesIn += q.BytesReceived
+		s.BytesOut += q.BytesSent
+		s.PacketsIn += q.PacketsReceived
+		s.PacketsOut += q.PacketsSent
+	}
+	l.each(func(ln *lane) {
+		ln.mu.Lock()
+		defer ln.mu.Unlock()
+		c := &ln.counts
+		s.MessagesIn += c.messagesIn
+		s.MessagesOut += c.messagesOut
+		s.BatchesIn += c.batchesIn
+		s.BatchesOut += c.batchesOut
+		s.PayloadIn += c.payloadIn
+		s.PayloadOut += c.payloadOut
+		s.Dropped += c.dropped
+	})
 }
