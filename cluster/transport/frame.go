@@ -59,7 +59,7 @@ const (
 // next returns a frame. Its body is valid until the next call.
 func (f *frameReader) next() (head, []byte, error) {
 	if f.start == f.end && len(f.buf) > keepBuffer {
-		f.buf = nil
+		f.buf, f.start, f.end = nil, 0, 0
 	}
 	for {
 		v, n := binary.Uvarint(f.buf[f.start:f.end])
