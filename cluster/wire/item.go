@@ -6,20 +6,115 @@ import (
 	"github.com/serval-server/serval/cluster/replica"
 )
 
+// kind is the low five bits of a message's first byte. Append only: golden bytes
+// are kept. The high three bits are flags.
+type kind uint8
+
+const (
+	kindUpdate kind = iota + 1
+	kindCopy
+	kindTouch
+	kindAck
+	kindAcks // ranges of acknowledgements by number
+	kindFenced
+	kindNeed
+	kindClaim
+	kindPromise
+	kindGrant
+	kindAsk
+	kindWhoHas
+	kindHas
+	kindRelease
+	kindHomes
+	kindDigest
+	kindListing
+	kindLevel
+	kindEnd  // what follows is unknown here
+	kindMask = 1<<5 - 1
+)
+
+// Flags of a message.
+const (
+	flagReign  = 1 << 5 // the reign is the one that reignOf says
+	flagBase   = 1 << 6 // Update: the base is the last dot that the lane sent of the session
+	flagMore   = 1 << 7 // Update: life, successor and owner sets follow the changes
+	flagPacked = 1 << 6 // others: the body is compressed
+	flagRun    = 1 << 5 // Acks: one range, from the end of the last one on
+)
+
+// What a kind of message has before its body.
+const (
+	hasID    = 1 << iota // the session
+	hasReign             // a reign
+	interned             // the session is likely to be named again: give it a number
+)
+
+var heads = [kindEnd]uint8{
+	kindUpdate:  hasID | hasReign | interned,
+	kindCopy:    hasID | hasReign | interned,
+	kindTouch:   hasID | hasReign | interned,
+	kindAck:     hasID | hasReign | interned,
+	kindFenced:  hasID | hasReign,
+	kindNeed:    hasID,
+	kindClaim:   hasID | hasReign,
+	kindPromise: hasID | hasReign,
+	kindGrant:   hasID | hasReign,
+	kindAsk:     hasID,
+	kindWhoHas:  hasID,
+	kindHas:     hasID | hasReign,
+	kindRelease: hasID | hasReign,
+}
+
 // Item is one message, encoded as far as it is the same for all peers. It never
 // changes, so that any number of lanes may send it at the same time.
 type Item struct {
-	app   uint32
-	shard uint8
-	bulk  bool
-	id    replica.SessionID
+	key    idKey
+	raw    [idBytes]byte // of the id, if text is false
+	text   bool          // the id has not the form of the servers'
+	kind   kind
+	flags  uint8 // flagMore or flagPacked
+	bulk   bool
+	packed bool // there is little to gain from compressing it in a batch
+	reign  replica.Reign
+	dot    replica.Dot   // of an Update, a Copy and an Ack; see numbered
+	base   []replica.Dot // of an Update
+	life   replica.Kind  // of the session after an Update or a Copy
+	sum    uint64        // of an Ack
+	ops    []itemOp      // of an Update
+	room   [2]itemOp     // for most ops
+	body   []byte
+	size   int
 }
+
+// itemOp is one change: the name is written by the lane, the value is ready.
+type itemOp struct {
+	key  string
+	form form
+	data []byte
+}
+
+// itemOverhead is what a queued item takes beside its values, about.
+const itemOverhead = 320
 
 // NewItem encodes a message of an application's shard. The message must not be
 // changed afterwards: the item keeps its values. bulk says that it may wait
-// behind live traffic (state transfer).
+// behind live traffic (state transfer); the batch is compressed then, else the
+// values are.
+//
+// It panics if the message is of a type that is not package replica's.
 func NewItem(app uint32, shard uint8, m replica.Message, bulk bool) *Item {
-	return &Item{app: app, shard: shard, bulk: bulk}
+	it := &Item{key: idKey{app: app, shard: shard}, bulk: bulk}
+	it.encode(m)
+	if heads[it.kind]&hasID != 0 {
+		var ok bool
+		it.raw, ok = packID(it.key.id)
+		it.text = !ok
+	}
+	it.size = itemOverhead + len(it.body)
+	for i := range it.ops {
+		it.size += len(it.ops[i].key) + len(it.ops[i].data) + 8
+	}
+	return it
 }
 
 // AppNumber is the number by which an application is known on the wire: a hash
@@ -29,7 +124,7 @@ func AppNumber(key string) uint32 { return uint32(xxhash.Sum64String(key)) }
 
 // Size is about how many bytes the item takes in memory while it is queued, and
 // not less than its part of a batch.
-func (it *Item) Size() int { return 0 }
+func (it *Item) Size() int { return it.size }
 
 // Bulk reports whether the item may wait behind live traffic.
 func (it *Item) Bulk() bool { return it.bulk }
@@ -37,8 +132,129 @@ func (it *Item) Bulk() bool { return it.bulk }
 // Lane is which of n lanes the item must take: messages of one session share
 // one, also after a change of its id.
 func (it *Item) Lane(n int) int {
-	if it.id == "" {
-		return int(it.shard) % n
+	if it.key.id == "" {
+		return int(it.key.shard) % n
 	}
-	return int(xxhash.Sum64String(it.id.Placement()) % uint64(n))
+	return int(xxhash.Sum64String(it.key.id.Placement()) % uint64(n))
+}
+
+func (it *Item) encode(m replica.Message) {
+	switch m := m.(type) {
+	case *replica.Update:
+		it.update(m)
+	case replica.Copy:
+		it.kind, it.reign = kindCopy, m.Reign
+		it.body = appendSets(appendAge(nil, m.Idle), m.Sets)
+		it.state(m.State)
+		it.dot, it.life = foreseen(m.State)
+	case replica.Touch:
+		it.kind, it.key.id, it.reign = kindTouch, m.ID, m.Reign
+	case replica.Ack:
+		it.kind, it.key.id, it.reign, it.dot, it.sum = kindAck, m.ID, m.Reign, m.Dot, m.Sum
+		it.body = appendFixed(appendDot(nil, m.Dot, dotOf(m.Reign)), m.Sum)
+	case replica.Fenced:
+		it.kind, it.key.id, it.reign = kindFenced, m.ID, m.Reign
+	case replica.Need:
+		it.kind, it.key.id = kindNeed, m.ID
+	case replica.Claim:
+		it.kind, it.key.id, it.reign = kindClaim, m.ID, m.Reign
+		it.body = appendUvarint(appendNodes(nil, m.Nodes), uint64(m.Former))
+	case replica.Promise:
+		it.promise(m)
+	case replica.Grant:
+		it.kind, it.reign = kindGrant, m.Reign
+		it.body = appendSets(appendAge(nil, m.Idle), m.Sets)
+		it.state(m.State)
+	default:
+		it.encodeOther(m)
+	}
+}
+
+func (it *Item) encodeOther(m replica.Message) {
+	switch m := m.(type) {
+	case replica.Ask:
+		it.kind, it.key.id = kindAsk, m.ID
+	case replica.WhoHas:
+		it.kind, it.key.id = kindWhoHas, m.ID
+	case replica.Has:
+		it.kind, it.key.id, it.reign = kindHas, m.ID, m.Reign
+	case replica.Release:
+		it.kind, it.key.id, it.reign = kindRelease, m.ID, m.Reign
+		it.body = appendDots(nil, m.Heads, dotOf(m.Reign))
+	case replica.Homes:
+		it.kind = kindHomes
+		it.body = appendHomes(nil, m.Entries)
+	case replica.Digest:
+		it.kind = kindDigest
+		it.body = appendUvarint(nil, uint64(len(m.Sums)))
+		for _, s := range m.Sums {
+			it.body = appendFixed(it.body, s)
+		}
+	case replica.Listing:
+		it.kind = kindListing
+		it.body = appendListing(nil, m)
+	case replica.Level:
+		it.kind = kindLevel
+	default:
+		panic("wire: a message of an unknown type")
+	}
+}
+
+func (it *Item) promise(m replica.Promise) {
+	it.kind, it.key.id, it.reign = kindPromise, m.ID, m.Reign
+	it.body = appendSets(appendAge(nil, m.Idle), m.Sets)
+	it.body = appendUvarint(it.body, uint64(m.Alive))
+	it.body = appendBool(it.body, m.State != nil)
+	if m.State != nil {
+		it.state(m.State)
+		it.key.id = m.ID
+	}
+}
+
+// state appends a copy to the body and makes its session the item's. A body that
+// goes alone is compressed at once.
+func (it *Item) state(s *replica.State) {
+	it.key.id = s.ID
+	it.body = appendState(it.body, s, it.reign)
+	if !it.bulk {
+		if b, ok := pack(it.body); ok {
+			it.body, it.flags, it.packed = b, flagPacked, true
+		}
+	}
+}
+
+// foreseen is the dot of the acknowledgement of a copy that the receiver has
+// nothing to add to; zero if it is not as simple as that.
+func foreseen(s *replica.State) (replica.Dot, replica.Kind) {
+	switch {
+	case s.Life.Kind != replica.Live:
+		return s.Life.Dot, s.Life.Kind
+	case len(s.Heads) == 1:
+		return s.Heads[0], replica.Live
+	}
+	return replica.Dot{}, replica.Live
+}
+
+func (it *Item) update(m *replica.Update) {
+	d := &m.Delta
+	it.kind, it.key.id, it.reign, it.dot, it.base, it.life = kindUpdate, d.ID, m.Reign, d.Dot, d.Base, d.Life.Kind
+	it.ops = it.room[:0]
+	if len(d.Ops) > len(it.room) {
+		it.ops = make([]itemOp, 0, len(d.Ops))
+	}
+	for i := range d.Ops {
+		op := &d.Ops[i]
+		form, data := encodeValue(op, it.bulk)
+		it.packed = it.packed || form == formPatch || form == formPacked || form == formMapPacked
+		it.ops = append(it.ops, itemOp{op.Key, form, data})
+	}
+	if d.Life != (replica.Life{}) || m.Successor != nil || len(m.Sets) > 0 {
+		it.flags = flagMore
+		it.body = appendLife(nil, d.Life, d.Dot)
+		it.body = appendSets(it.body, m.Sets)
+		it.body = appendBool(it.body, m.Successor != nil)
+		if m.Successor != nil {
+			it.body = appendState(appendID(it.body, m.Successor.ID), m.Successor, m.Reign)
+		}
+	}
 }
