@@ -152,38 +152,28 @@ func appendState(b []byte, s *replica.State, reign replica.Reign) []byte {
 	return b
 }
 
-// appendContext writes a context's dots in the order of their nodes, so that
-// equal copies have equal bytes.
+// appendContext writes a context's dots.
 func appendContext(b []byte, c replica.Context, prev replica.Dot) []byte {
-	if len(c) == 1 { // almost always
-		for _, d := range c {
-			return appendDot(appendUvarint(b, 1), d, prev)
-		}
-	}
 	b = appendUvarint(b, uint64(len(c)))
-	for _, n := range sortedNodes(c) {
-		b = appendDot(b, c[n], prev)
+	for _, d := range c {
+		b = appendDot(b, d, prev)
 	}
 	return b
 }
 
-// context reads a context. Each dot is that of its own writer.
+// context reads a context. Its dots are in the order of their writers.
 func (r *reader) context(prev replica.Dot) replica.Context {
 	n := r.count(1, "number of writers")
 	if n == 0 {
 		return nil
 	}
 	c := make(replica.Context, n)
-	for range n {
+	for i := range c {
 		at := r.off
-		d := r.dot(prev)
-		if _, twice := c[d.Node]; twice {
-			r.fail("writer of a context", at)
+		c[i] = r.dot(prev)
+		if i > 0 && c[i].Node <= c[i-1].Node {
+			r.fail("order of writers", at)
 		}
-		if r.err != nil {
-			return nil
-		}
-		c[d.Node] = d
 	}
 	return c
 }

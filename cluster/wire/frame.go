@@ -4,7 +4,10 @@ import "time"
 
 // Frame is what nodes tell each other beside the batches, on the control stream
 // of a connection: one of the frame types of this package.
-type Frame interface{ frameType() frameType }
+type Frame interface {
+	frameType() frameType
+	appendPayload([]byte) []byte
+}
 
 // frameType is a frame's first byte. Append only: golden bytes are kept.
 type frameType uint8

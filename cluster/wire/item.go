@@ -42,6 +42,12 @@ const (
 	flagRun    = 1 << 5 // Acks: one range, from the end of the last one on
 )
 
+// What a Promise has.
+const (
+	promiseState = 1 << iota
+	promiseSame
+)
+
 // What a kind of message has before its body.
 const (
 	hasID    = 1 << iota // the session
@@ -159,6 +165,7 @@ func (it *Item) encode(m replica.Message) {
 	case replica.Claim:
 		it.kind, it.key.id, it.reign = kindClaim, m.ID, m.Reign
 		it.body = appendUvarint(appendNodes(nil, m.Nodes), uint64(m.Former))
+		it.body = appendFixed(it.body, m.Sum)
 	case replica.Promise:
 		it.promise(m)
 	case replica.Grant:
@@ -195,6 +202,7 @@ func (it *Item) encodeOther(m replica.Message) {
 		it.body = appendListing(nil, m)
 	case replica.Level:
 		it.kind = kindLevel
+		it.body = appendBool(nil, m.Ask)
 	default:
 		panic("wire: a message of an unknown type")
 	}
@@ -204,7 +212,14 @@ func (it *Item) promise(m replica.Promise) {
 	it.kind, it.key.id, it.reign = kindPromise, m.ID, m.Reign
 	it.body = appendSets(appendAge(nil, m.Idle), m.Sets)
 	it.body = appendUvarint(it.body, uint64(m.Alive))
-	it.body = appendBool(it.body, m.State != nil)
+	has := byte(0)
+	if m.State != nil {
+		has |= promiseState
+	}
+	if m.Same {
+		has |= promiseSame
+	}
+	it.body = append(it.body, has)
 	if m.State != nil {
 		it.state(m.State)
 		it.key.id = m.ID

@@ -1,0 +1,80 @@
+package wire
+
+import (
+	"runtime"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// The encoder and the decoder hold a few pooled states each and are safe for
+// concurrent use: one of each serves the process. They are made when the first
+// batch needs them.
+var (
+	zstdEncoder = sync.OnceValue(func() *zstd.Encoder {
+		e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithLowerEncoderMem(true),
+			zstd.WithEncoderCRC(false), zstd.WithEncoderConcurrency(runtime.GOMAXPROCS(0)))
+		if err != nil {
+			panic("wire: " + err.Error()) // the options are constants
+		}
+		return e
+	})
+	zstdDecoder = sync.OnceValue(func() *zstd.Decoder {
+		d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(runtime.GOMAXPROCS(0)), zstd.WithDecodeAllCapLimit(true),
+			zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(zstdWindow))
+		if err != nil {
+			panic("wire: " + err.Error())
+		}
+		return d
+	})
+	// scratch holds buffers for the messages of a batch before they are
+	// compressed.
+	scratch = sync.Pool{New: func() any { return new([]byte) }}
+)
+
+const (
+	// zstdWindow bounds what a frame can ask its decoder to keep.
+	zstdWindow = 8 << 20
+	// maxScratch is from which size on a buffer is not kept for reuse.
+	maxScratch = 1 << 20
+	// maxBatch is how long the messages of one batch may be, uncompressed.
+	maxBatch = 256 << 20
+)
+
+// compressBatch compresses the messages of the batch that begins at dst[start],
+// if that makes it shorter.
+func compressBatch(dst []byte, start int) []byte {
+	raw := scratch.Get().(*[]byte)
+	defer func() {
+		if cap(*raw) <= maxScratch {
+			scratch.Put(raw)
+		}
+	}()
+	*raw = append((*raw)[:0], dst[start+1:]...)
+	out := appendUvarint(append(dst[:start], Version|flagZstd), uint64(len(*raw)))
+	out = zstdEncoder().EncodeAll(*raw, out)
+	size := len(out) - start
+	if size > len(*raw)-len(*raw)/16 || size*MaxInflate < len(*raw) {
+		out = append(out[:start], Version)
+		return append(out, *raw...)
+	}
+	return out
+}
+
+// inflateBatch returns the messages of a compressed batch.
+func inflateBatch(r *reader) ([]byte, error) {
+	at := r.off
+	n := r.uvarint("length of a batch")
+	if n > min(maxBatch, uint64(r.end)*MaxInflate) {
+		r.fail("length of a batch", at)
+	}
+	if r.err != nil {
+		return nil, r.err
+	}
+	out, err := zstdDecoder().DecodeAll(r.b[r.off:r.end], make([]byte, 0, n))
+	if err != nil || uint64(len(out)) != n {
+		r.fail("compressed batch", at)
+		return nil, r.err
+	}
+	return out, nil
+}
