@@ -387,7 +387,7 @@ func TestBatchErrors(t *testing.T) {
 		{"version 0", "bad version of a batch at byte 0", []byte{0}},
 		{"version 2", "bad version of a batch at byte 0", []byte{2}},
 		{"unknown flag", "bad version of a batch at byte 0", []byte{Version | 1<<5}},
-		{"length beyond the end", "bad length of a message at byte 2", []byte{Version, 200, 1}},
+		{"length beyond the end", "bad length of a message at byte 1", []byte{Version, 200, 1}},
 		{"cut message", "bad value at byte 54", append([]byte{Version, whole[1] - 1}, whole[2:len(whole)-1]...)},
 		{"session that was not named", "bad number of a session at byte 3", []byte{Version, 2, byte(kindNeed), idRefs}},
 		{"count of operations", "bad number of changes", nil},
