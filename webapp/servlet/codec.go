@@ -60,6 +60,9 @@ func Decode(data []byte, into any) error { return decMode.Unmarshal(data, into) 
 
 // encode also turns a panic of a value's own marshaller into an error.
 func encode(value any) (b []byte, err error) {
+	if b, ok := encodeScalar(value); ok {
+		return b, nil
+	}
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("encoding a %T panicked: %v", value, p)
@@ -109,6 +112,9 @@ func timesFit(b []byte) bool {
 
 func decodeAs[T any](data []byte) (T, error) {
 	var v T
+	if decodeScalar(data, &v) {
+		return v, nil
+	}
 	if err := decMode.Unmarshal(data, &v); err != nil {
 		return v, fmt.Errorf("cannot decode as %T: %w", v, err)
 	}
