@@ -251,6 +251,19 @@ func settingsFor(a AppConfig, c Cache) (s settings, warning string) {
 	return s, warning
 }
 
+// String tells what an operator may want to know.
+func (s settings) String() string {
+	mode := string(s.Mode)
+	if s.Mode == ModeDIST {
+		mode = fmt.Sprintf("%s of %d", mode, s.Owners)
+	}
+	when := "at once"
+	if s.interval > 0 {
+		when = "every " + s.interval.String()
+	}
+	return fmt.Sprintf("cache %s, %s, ack %s, %s, %s, by %s, %s", s.Name, mode, s.Ack, s.OnTimeout, s.Consistency, s.granularity, when)
+}
+
 // dead is how long ended sessions are remembered: longer than any copy that has
 // not heard of the end could live (its timeout, the touch interval, the grace).
 func (s *settings) dead() time.Duration {
@@ -264,7 +277,7 @@ const grace = 30 * time.Second
 func (s *settings) replica(self replica.NodeID) replica.Config {
 	cfg := replica.Config{
 		Self: self, Strict: s.Consistency == Strict, AckTimeout: s.AckTimeout, FailOnTimeout: s.OnTimeout == Fail,
-		Grace: grace, DeadTTL: s.dead(), MaxIdle: s.timeout,
+		Grace: grace, DeadTTL: s.dead(), MaxIdle: max(s.timeout, 0), Touch: s.touch, MisrouteClaim: s.Misroute == MisrouteClaim,
 	}
 	if s.Mode == ModeDIST {
 		cfg.Owners = s.Owners

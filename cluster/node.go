@@ -2,9 +2,17 @@ package cluster
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/serval-server/serval/cluster/replica"
 	"github.com/serval-server/serval/sessions"
@@ -29,100 +37,330 @@ type Config struct {
 	Connect Connect
 }
 
-// ErrClosed is what a closed Node or DeltaManager says.
-var ErrClosed = errors.New("cluster: closed")
+// ErrClosed is what a closed Node says.
+var ErrClosed = errors.New("cluster: the node is closed")
 
 // Node is a process's place in a cluster. It is safe for concurrent use.
 type Node struct {
-	id replica.NodeID
+	cfg   Config
+	log   *slog.Logger
+	id    replica.NodeID
+	start time.Time
+	net   atomic.Pointer[Network]
+	apps  atomic.Pointer[map[uint32]*app] // by number; replaced, never changed
+
+	draining atomic.Bool
+	kick     chan struct{} // something has changed that the applications must hear of
+	stop     context.CancelFunc
+	tasks    sync.WaitGroup
+	jobs     *jobs
+
+	applyMu sync.Mutex // held while the applications are told; before mu
+	keepMu  sync.Mutex // held while changed settings are written; before mu
+
+	mu       sync.Mutex
+	closed   bool                      // guarded by mu
+	peers    map[replica.NodeID]*peer  // guarded by mu
+	caches   map[string]*CacheStatus   // guarded by mu
+	switches map[sessions.AppKey]*flip // guarded by mu
+	queries  map[uint64]chan Status    // guarded by mu
+	serial   uint64                    // guarded by mu; numbers queries
 }
 
 // Start connects the node and returns without waiting for others; see Ready. The
 // context bounds the start only. The error says which setting is wrong, or what
 // the network says.
-func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Node, error) { return nil, ErrClosed }
+func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Node, error) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	n := &Node{
+		cfg: cfg, log: log.With("component", "cluster", "node", cfg.Name), id: incarnation(), start: time.Now(),
+		kick: make(chan struct{}, 1), jobs: newJobs(),
+		peers: map[replica.NodeID]*peer{}, caches: map[string]*CacheStatus{}, switches: map[sessions.AppKey]*flip{}, queries: map[uint64]chan Status{},
+	}
+	n.apps.Store(&map[uint32]*app{})
+	if err := n.configure(); err != nil {
+		return nil, err
+	}
+	network, err := cfg.Connect(ctx, n.Self(), inbound{n})
+	if err != nil {
+		return nil, fmt.Errorf("cluster: connecting node %s: %w", cfg.Name, err)
+	}
+	n.net.Store(&network)
+	n.greetAll()
+	run, stop := context.WithCancel(context.Background())
+	n.stop = stop
+	n.tasks.Go(func() { n.run(run) })
+	n.changed()
+	return n, nil
+}
+
+// configure reads the settings, and those that were changed at run time.
+func (n *Node) configure() error {
+	var errs []error
+	if n.cfg.Name == "" {
+		errs = append(errs, errors.New("cluster: the node has no name"))
+	}
+	if n.cfg.Connect == nil {
+		errs = append(errs, errors.New("cluster: the node has no network"))
+	}
+	for _, c := range n.cfg.Caches {
+		if err := c.Validate(); err != nil {
+			errs = append(errs, fmt.Errorf("cluster: %w", err))
+			continue
+		}
+		if n.caches[c.Name] != nil {
+			errs = append(errs, fmt.Errorf("cluster: cache %q is there twice", c.Name))
+		}
+		n.caches[c.Name] = &CacheStatus{Cache: c.withDefaults()}
+	}
+	if n.caches[DefaultCache] == nil {
+		n.caches[DefaultCache] = &CacheStatus{Cache: Cache{Name: DefaultCache}.withDefaults()}
+	}
+	return errors.Join(append(errs, n.recall())...)
+}
+
+// incarnation is a random number, not zero.
+func incarnation() replica.NodeID {
+	for {
+		var b [4]byte
+		_, _ = rand.Read(b[:]) // never fails
+		if id := binary.BigEndian.Uint32(b[:]); id != 0 {
+			return id
+		}
+	}
+}
 
 // ID is the number of this incarnation of the node, for sessions.Options.Node.
 func (n *Node) ID() replica.NodeID { return n.id }
 
-// Open makes the node one that runs the application. The error is an
-// *UnknownCacheError, or says which setting is wrong.
-func (n *Node) Open(a AppConfig) (*DeltaManager, error) { return nil, ErrClosed }
+// Self is this node as the others see it.
+func (n *Node) Self() Peer {
+	return Peer{ID: n.id, Name: n.cfg.Name, Zone: n.cfg.Zone, Address: n.cfg.Address}
+}
+
+func (n *Node) member() replica.Member {
+	return replica.Member{ID: n.id, Name: n.cfg.Name, Zone: n.cfg.Zone}
+}
+
+// now is the time that the protocol goes by: the monotonic clock.
+func (n *Node) now() time.Duration { return time.Since(n.start) }
+
+// wall is the wall clock in milliseconds, for the order of changes only.
+func (n *Node) wall() uint64 { return uint64(max(time.Now().UnixMilli(), 0)) }
+
+func (n *Node) network() Network {
+	if p := n.net.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+func (n *Node) send(to []replica.NodeID, app uint32, shard uint8, m replica.Message, bulk bool) {
+	if p := n.net.Load(); p != nil {
+		(*p).Send(to, app, shard, m, bulk)
+	}
+}
+
+// tickEvery is how often time passes for the shards; checkEvery how many of those
+// lie between two looks at who is level.
+const (
+	tickEvery  = 10 * time.Millisecond
+	checkEvery = 5
+	// crowded is how many bytes may wait for a peer until the shards get time
+	// less often: what they would send is mostly copies, which can wait.
+	crowded = 16 << 20
+	// crowdedTick is how often they get it then.
+	crowdedTick = 10
+)
+
+// run is the node's own goroutine: it lets time pass and tells the applications
+// who is there, until the context ends.
+func (n *Node) run(ctx context.Context) {
+	tick := time.NewTicker(tickEvery)
+	defer tick.Stop()
+	for turn := 0; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-n.kick:
+			n.apply()
+		case <-tick.C:
+			if turn++; turn%crowdedTick == 0 || !n.crowded() {
+				for _, a := range *n.apps.Load() {
+					a.tick()
+				}
+			}
+			if turn%checkEvery == 0 {
+				n.checkLevel()
+			}
+		}
+	}
+}
+
+func (n *Node) crowded() bool {
+	network := n.network()
+	n.mu.Lock()
+	ids := make([]replica.NodeID, 0, len(n.peers))
+	for id, p := range n.peers {
+		if !p.lagging() {
+			ids = append(ids, id)
+		}
+	}
+	n.mu.Unlock()
+	return slices.ContainsFunc(ids, func(id replica.NodeID) bool { return network.Queued(id) > crowded })
+}
+
+// checkLevel tells the others when an application has become level here.
+func (n *Node) checkLevel() {
+	news := false
+	for _, a := range *n.apps.Load() {
+		if is := a.isLevel(); a.level.Swap(is) != is {
+			news = true
+		}
+	}
+	if news {
+		n.announce()
+	}
+}
+
+// changed has the applications told who is there, soon.
+func (n *Node) changed() {
+	select {
+	case n.kick <- struct{}{}:
+	default:
+	}
+}
+
+// apply tells the applications who is there.
+func (n *Node) apply() {
+	n.applyMu.Lock()
+	defer n.applyMu.Unlock()
+	network := n.network()
+	if network == nil {
+		return
+	}
+	live := network.Live()
+	n.mu.Lock()
+	n.meetLocked(live)
+	apps := *n.apps.Load()
+	standings := make(map[*app]standing, len(apps))
+	for _, a := range apps {
+		standings[a] = n.standingLocked(a)
+	}
+	n.mu.Unlock()
+	for _, a := range apps {
+		s := standings[a]
+		changed := !slices.Equal(a.members, s.members)
+		a.members = s.members
+		a.apply(s, changed)
+	}
+}
 
 // Ready reports whether the node has all that it should have of the sessions of
 // its applications, so that a balancer may send it requests. It is false while
 // the node drains.
-func (n *Node) Ready() bool { return false }
+func (n *Node) Ready() bool {
+	network := n.network()
+	if n.draining.Load() || network == nil || !network.Joined() {
+		return false
+	}
+	live := network.Live()
+	n.mu.Lock()
+	for _, p := range live {
+		if q := n.peers[p.ID]; q == nil || q.apps == nil && !q.leaving {
+			n.mu.Unlock()
+			return false
+		}
+	}
+	closed := n.closed
+	n.mu.Unlock()
+	for _, a := range *n.apps.Load() {
+		if !a.isLevel() {
+			return false
+		}
+	}
+	return !closed
+}
 
 // Drain hands over all sessions that are at home here to other nodes, and serves
 // or forwards requests meanwhile. Progress, if not nil, is told how many are left.
-// It returns when none is left, when there is nobody to take them, or with the
+// It returns when none is left or there is nobody to take them, or with the
 // context's error. Close the node afterwards.
-func (n *Node) Drain(ctx context.Context, progress func(left int)) error { return ErrClosed }
-
-// SetCache changes a cache's settings in the whole cluster.
-func (n *Node) SetCache(ctx context.Context, name string, ch CacheChange) error { return ErrClosed }
-
-// SetReplication switches the replication of an application on or off in the
-// whole cluster; "" is all applications.
-func (n *Node) SetReplication(ctx context.Context, app sessions.AppKey, on bool) error {
-	return ErrClosed
+func (n *Node) Drain(ctx context.Context, progress func(left int)) error {
+	n.draining.Store(true)
+	n.leaving("drain")
+	var errs []error
+	for _, a := range *n.apps.Load() {
+		a.flush()
+		if err := a.handOver(ctx, progress); err != nil && !errors.Is(err, errNobody) {
+			errs = append(errs, fmt.Errorf("application %s: handing over its sessions: %w", a.key, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // OpenStream opens a stream to another node, for a forwarded request.
 func (n *Node) OpenStream(ctx context.Context, to replica.NodeID) (net.Conn, error) {
-	return nil, ErrClosed
+	return n.network().OpenStream(ctx, to)
 }
 
 // Streams accepts the streams that other nodes open.
-func (n *Node) Streams() net.Listener { return nil }
+func (n *Node) Streams() net.Listener { return n.network().Streams() }
 
-// Status is what this node knows.
-func (n *Node) Status() Status { return Status{} }
+// drop makes the node one that does not run the application.
+func (n *Node) drop(a *app) {
+	n.mu.Lock()
+	apps := maps.Clone(*n.apps.Load())
+	if apps[a.number] == a {
+		delete(apps, a.number)
+		n.apps.Store(&apps)
+	}
+	n.mu.Unlock()
+	n.announce()
+	a.close()
+}
 
-// ClusterStatus asks all nodes for their Status and returns them by name, this
-// node's among them. One that does not answer in time is there with its Error.
-func (n *Node) ClusterStatus(ctx context.Context) []Status { return nil }
+// close ends what an application has going on.
+func (a *app) close() {
+	a.jobs.close()
+	for _, sh := range a.shards {
+		sh.mu.Lock()
+		for id, ch := range sh.asks {
+			delete(sh.asks, id)
+			ch <- replica.Answer{Verdict: replica.Refuse}
+		}
+		sh.mu.Unlock()
+	}
+}
 
 // Close leaves the cluster and ends all that the node has started. Sessions that
-// were not drained live on as copies on other nodes.
-func (n *Node) Close(ctx context.Context) error { return ErrClosed }
-
-// DeltaManager is what a version of an application has of the cluster: it
-// implements sessions.Replicator and sessions.Solitary. It is safe for concurrent
-// use.
-type DeltaManager struct{}
-
-var (
-	_ sessions.Replicator = (*DeltaManager)(nil)
-	_ sessions.Solitary   = (*DeltaManager)(nil)
-)
-
-// Attach gives the DeltaManager the application's sessions. Until then nothing is
-// evicted, and sessions expire without listeners.
-func (d *DeltaManager) Attach(m SessionManager) {}
-
-// Route says where a request for a session is served; hops is how often it has
-// been forwarded. After RouteServe, Find finds the session.
-func (d *DeltaManager) Route(ctx context.Context, id sessions.ID, hops int) (Route, error) {
-	return Route{}, ErrClosed
+// were not drained live on as copies on other nodes. The context bounds the
+// leaving.
+func (n *Node) Close(ctx context.Context) error {
+	n.mu.Lock()
+	was := n.closed
+	n.closed = true
+	n.mu.Unlock()
+	if was {
+		return nil
+	}
+	network := n.network()
+	err := network.Leave(ctx)
+	n.stop()
+	n.tasks.Wait()
+	err = errors.Join(err, network.Close(ctx))
+	for _, a := range *n.apps.Load() {
+		for _, d := range a.open() {
+			d.stop()
+			d.tasks.Wait()
+		}
+		a.close()
+	}
+	n.jobs.close()
+	if err != nil {
+		return fmt.Errorf("cluster: leaving: %w", err)
+	}
+	return nil
 }
-
-// Find implements sessions.Replicator.
-func (d *DeltaManager) Find(ctx context.Context, app sessions.AppKey, id sessions.ID) (*sessions.Snapshot, error) {
-	return nil, ErrClosed
-}
-
-// Commit implements sessions.Replicator.
-func (d *DeltaManager) Commit(delta *sessions.Delta) sessions.Receipt { return nil }
-
-// Alone implements sessions.Solitary: no other living node runs the application.
-func (d *DeltaManager) Alone() bool { return true }
-
-// SessionVersion is the bundle's version that a session belongs to, as far as
-// this node knows; false if it knows nothing.
-func (d *DeltaManager) SessionVersion(id sessions.ID) (string, bool) { return "", false }
-
-// Close hands over the sessions that are at home here and leaves the nodes that
-// run the application. The context bounds the handing over.
-func (d *DeltaManager) Close(ctx context.Context) error { return nil }

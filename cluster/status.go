@@ -1,9 +1,18 @@
 package cluster
 
 import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/serval-server/serval/cluster/replica"
+	"github.com/serval-server/serval/cluster/transport"
+	"github.com/serval-server/serval/cluster/wire"
 	"github.com/serval-server/serval/sessions"
 )
 
@@ -27,18 +36,24 @@ type MemberStatus struct {
 	ID        replica.NodeID `json:"id"`
 	Zone      string         `json:"zone,omitempty"`
 	Address   string         `json:"address"`
+	Live      bool           `json:"live"` // membership takes it for alive
 	Connected bool           `json:"connected"`
 	Lagging   bool           `json:"lagging,omitempty"`
 	RTT       time.Duration  `json:"rtt"` // ns
 	Sent      uint64         `json:"sent"`
 	Received  uint64         `json:"received"`
-	Queued    uint64         `json:"queued"`
+	Queued    int            `json:"queued"`  // bytes that wait for it
+	Dropped   uint64         `json:"dropped"` // messages that it was too slow for
+	Crashed   bool           `json:"crashed,omitempty"`
+	Leaving   bool           `json:"leaving,omitempty"`
 }
 
-// CacheStatus is a cache's settings; Epoch counts the changes at run time.
+// CacheStatus is a cache's settings. Epoch counts the changes at run time; the
+// last one was made on the node By.
 type CacheStatus struct {
 	Cache
-	Epoch uint64 `json:"epoch"`
+	Epoch uint64         `json:"epoch"`
+	By    replica.NodeID `json:"by,omitempty"`
 }
 
 // AppStatus is an application on one node.
@@ -47,7 +62,7 @@ type AppStatus struct {
 	Versions    []string        `json:"versions"`
 	Cache       string          `json:"cache"`
 	Mode        Mode            `json:"mode"`
-	Owners      int             `json:"owners"` // 0: all
+	Owners      int             `json:"owners"` // of DIST
 	Ack         Ack             `json:"ack"`
 	Granularity string          `json:"granularity"`
 	Replicating bool            `json:"replicating"` // false: switched off
@@ -75,4 +90,160 @@ type Counters struct {
 	Unknown  uint64 `json:"unknown"`  // requests for sessions that do not exist
 	Refused  uint64 `json:"refused"`  // requests that could not be decided
 	Expired  uint64 `json:"expired"`
+}
+
+// counters are Counters in the making.
+type counters struct {
+	commits, touches, degraded, failed, forks, shadowed, claims, granted, moved, forwards, unknown, refused, expired atomic.Uint64
+}
+
+func (c *counters) read() Counters {
+	return Counters{
+		Commits: c.commits.Load(), Touches: c.touches.Load(), Degraded: c.degraded.Load(), Failed: c.failed.Load(),
+		Forks: c.forks.Load(), Shadowed: c.shadowed.Load(), Claims: c.claims.Load(), Granted: c.granted.Load(), Moved: c.moved.Load(),
+		Forwards: c.forwards.Load(), Unknown: c.unknown.Load(), Refused: c.refused.Load(), Expired: c.expired.Load(),
+	}
+}
+
+// Status is what this node knows. It looks at all sessions.
+func (n *Node) Status() Status {
+	s := Status{
+		Node: n.cfg.Name, ID: n.id, Zone: n.cfg.Zone, Address: n.cfg.Address, Ready: n.Ready(), Draining: n.draining.Load(),
+		Members: []MemberStatus{}, Apps: []AppStatus{},
+	}
+	links := map[replica.NodeID]transport.PeerStats{}
+	if network := n.network(); network != nil {
+		for _, p := range network.Stats().Peers {
+			links[p.Peer.ID] = p
+		}
+	}
+	n.mu.Lock()
+	for _, p := range n.peers {
+		l := links[p.ID]
+		s.Members = append(s.Members, MemberStatus{
+			Name: p.Name, ID: p.ID, Zone: p.Zone, Address: p.Address, Live: p.live, Connected: p.connected, Lagging: p.slow, Crashed: p.crashed,
+			Leaving: p.leaving, RTT: l.RTT, Sent: l.BytesOut, Received: l.BytesIn, Queued: l.Queue, Dropped: l.Dropped,
+		})
+	}
+	for _, name := range slices.Sorted(maps.Keys(n.caches)) {
+		s.Caches = append(s.Caches, *n.caches[name])
+	}
+	n.mu.Unlock()
+	slices.SortFunc(s.Members, func(a, b MemberStatus) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
+	for _, a := range *n.apps.Load() {
+		s.Apps = append(s.Apps, a.status())
+	}
+	slices.SortFunc(s.Apps, func(a, b AppStatus) int { return cmp.Compare(a.Key, b.Key) })
+	return s
+}
+
+func (a *app) status() AppStatus {
+	s := AppStatus{Key: a.key, Replicating: a.on.Load(), Level: a.isLevel(), Counters: a.counters.read(), Versions: []string{}}
+	for _, d := range a.open() {
+		set := d.current()
+		s.Versions = append(s.Versions, d.cfg.Load().Version)
+		s.Cache, s.Mode, s.Owners, s.Ack, s.Granularity = set.Name, set.Mode, set.Owners, set.Ack, string(set.granularity)
+	}
+	s.Nodes = []string{a.n.cfg.Name}
+	for _, m := range a.targets() {
+		s.Nodes = append(s.Nodes, m.Name)
+	}
+	slices.Sort(s.Nodes)
+	for _, sh := range a.shards {
+		s.Digests = append(s.Digests, sh.digest(&s))
+	}
+	return s
+}
+
+// digest adds a shard's figures to s and returns the sum of the fingerprints of
+// the living sessions that it knows.
+func (sh *shard) digest(s *AppStatus) string {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	var sum uint64
+	for _, f := range sh.node.Fingerprints() {
+		st := sh.node.State(f.ID)
+		if st == nil || st.Life.Kind != replica.Live {
+			continue
+		}
+		sum += f.Sum
+		reign := sh.node.Reign(f.ID)
+		s.MaxEpoch = max(s.MaxEpoch, reign.Epoch)
+		if reign.Home == sh.app.n.id {
+			s.Home++
+		} else {
+			s.Copies++
+		}
+	}
+	return fmt.Sprintf("%016x", sum)
+}
+
+// statusWait is how long ClusterStatus waits for a node.
+const statusWait = 2 * time.Second
+
+// ClusterStatus asks all nodes for their Status and returns them by name, this
+// node's among them. One that does not answer in time is there with its Error.
+func (n *Node) ClusterStatus(ctx context.Context) []Status {
+	ctx, cancel := context.WithTimeout(ctx, statusWait)
+	defer cancel()
+	out := []Status{n.Status()}
+	type query struct {
+		p      Peer
+		seq    uint64
+		answer chan Status
+	}
+	var queries []query
+	n.mu.Lock()
+	for _, p := range n.peers {
+		n.serial++
+		q := query{p.Peer, n.serial, make(chan Status, 1)}
+		n.queries[q.seq] = q.answer
+		queries = append(queries, q)
+	}
+	n.mu.Unlock()
+	network := n.network()
+	for _, q := range queries {
+		network.Control(q.p.ID, wire.StatusQuery{Seq: q.seq})
+	}
+	for _, q := range queries {
+		select {
+		case s := <-q.answer:
+			out = append(out, s)
+		case <-ctx.Done():
+			out = append(out, Status{Node: q.p.Name, ID: q.p.ID, Zone: q.p.Zone, Address: q.p.Address, Error: "no answer"})
+		}
+		n.mu.Lock()
+		delete(n.queries, q.seq)
+		n.mu.Unlock()
+	}
+	slices.SortFunc(out, func(a, b Status) int { return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.ID, b.ID)) })
+	return out
+}
+
+// answerStatus tells a peer what this node knows.
+func (n *Node) answerStatus(to replica.NodeID, seq uint64) {
+	n.jobs.do(func(context.Context) {
+		b, err := json.Marshal(n.Status())
+		if err != nil || len(b) > wire.MaxFrame-64 {
+			n.log.Error("telling a peer this node's status", "bytes", len(b), "error", err)
+			return
+		}
+		n.network().Control(to, wire.Status{Seq: seq, Body: b})
+	})
+}
+
+// hearStatus takes a peer's answer.
+func (n *Node) hearStatus(f wire.Status) {
+	n.mu.Lock()
+	ch := n.queries[f.Seq]
+	delete(n.queries, f.Seq)
+	n.mu.Unlock()
+	if ch == nil {
+		return
+	}
+	var s Status
+	if err := json.Unmarshal(f.Body, &s); err != nil {
+		s.Error = "its answer does not decode: " + err.Error()
+	}
+	ch <- s // it has room for one
 }

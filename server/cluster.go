@@ -210,14 +210,8 @@ func (d *replicated) Attach(m *sessions.Manager) { d.DeltaManager.Attach(m) }
 
 // Reconfigure implements deploy.Replica.
 func (d *replicated) Reconfigure(app deploy.ClusterApp) error {
-	if m, ok := any(d.DeltaManager).(interface{ Reconfigure(cluster.AppConfig) error }); ok {
-		return m.Reconfigure(appConfig(app))
-	}
-	return nil
+	return d.DeltaManager.Reconfigure(appConfig(app))
 }
-
-// Holds implements sessions.Holder.
-func (d *replicated) Holds(id sessions.ID) (string, bool) { return d.SessionVersion(id) }
 
 // actions are the cluster's words for what the application does.
 var actions = [...]webapp.RouteAction{

@@ -1,0 +1,375 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/serval-server/serval/cluster/replica"
+	"github.com/serval-server/serval/cluster/wire"
+	"github.com/serval-server/serval/sessions"
+)
+
+// app is an application on this node: all versions of it that are open here share
+// what the cluster knows of its sessions.
+type app struct {
+	n        *Node
+	key      sessions.AppKey
+	number   uint32
+	log      *slog.Logger
+	shards   [shardCount]*shard
+	jobs     *jobs
+	counters counters
+	on       atomic.Bool // replication is switched on
+	level    atomic.Bool // as it was announced last
+
+	mu       sync.Mutex
+	managers []*DeltaManager // guarded by mu; the newest last
+
+	// What the shards have been told; guarded by the node's applyMu.
+	viewed  bool
+	members []replica.Member
+	lagging map[replica.NodeID]bool
+	links   map[replica.NodeID]uint64
+
+	// Other members that run the application; replaced, never changed.
+	others atomic.Pointer[[]replica.Member]
+}
+
+func newApp(n *Node, key sessions.AppKey, on bool) *app {
+	a := &app{
+		n: n, key: key, number: wire.AppNumber(string(key)), log: n.log.With("app", string(key)), jobs: newJobs(),
+		lagging: map[replica.NodeID]bool{}, links: map[replica.NodeID]uint64{},
+	}
+	a.on.Store(on)
+	a.others.Store(&[]replica.Member{})
+	for i := range a.shards {
+		a.shards[i] = newShard(a, i)
+	}
+	return a
+}
+
+// reset gives all shards a protocol that knows nothing.
+func (a *app) reset(cfg replica.Config) {
+	now := a.n.now()
+	for _, sh := range a.shards {
+		sh.mu.Lock()
+		sh.node, sh.ticked = replica.NewNode(cfg, a.n.member(), now), now
+		sh.mu.Unlock()
+	}
+}
+
+// configure tells the shards what the settings ask for.
+func (a *app) configure(cfg replica.Config) {
+	for _, sh := range a.shards {
+		now := sh.lock()
+		sh.node.SetConfig(now, cfg)
+		sh.unlock()
+	}
+}
+
+// newest is the manager whose settings hold for all; nil if there is none.
+func (a *app) newest() *DeltaManager {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.managers) == 0 {
+		return nil
+	}
+	return a.managers[len(a.managers)-1]
+}
+
+func (a *app) open() []*DeltaManager {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.managers)
+}
+
+// attached are the sessions of all versions.
+func (a *app) attached() []SessionManager {
+	var out []SessionManager
+	for _, d := range a.open() {
+		if m := d.attached(); m != nil {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// owner is the manager of the version that a session belongs to; the newest one if
+// that is not open here.
+func (a *app) owner(sh *shard, id replica.SessionID) *DeltaManager {
+	sh.mu.Lock()
+	version := ""
+	if st := sh.node.State(id); st != nil {
+		version = metaOf(st).version
+	}
+	sh.mu.Unlock()
+	all := a.open()
+	for _, d := range all {
+		if d.cfg.Load().Version == version {
+			return d
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return all[len(all)-1]
+}
+
+// targets are the other nodes that can take over sessions of the application.
+func (a *app) targets() []replica.Member { return *a.others.Load() }
+
+func (a *app) ackError() error {
+	e := &AckError{App: a.key}
+	if d := a.newest(); d != nil {
+		set := d.current()
+		e.Ack, e.Wait = set.Ack, set.AckTimeout
+	}
+	return e
+}
+
+// tick lets time pass.
+func (a *app) tick() {
+	for _, sh := range a.shards {
+		sh.tick()
+	}
+}
+
+// isLevel reports whether the node has all that it should have.
+func (a *app) isLevel() bool {
+	for _, sh := range a.shards {
+		sh.mu.Lock()
+		level := sh.node.Level()
+		sh.mu.Unlock()
+		if !level {
+			return false
+		}
+	}
+	return true
+}
+
+// standing is how the other nodes are, as far as an application must know.
+type standing struct {
+	members []replica.Member // that run it, this one among them
+	takers  []replica.Member // of the others, those that can take over sessions
+	lagging map[replica.NodeID]bool
+	links   map[replica.NodeID]uint64 // how often what was under way to a node was lost
+}
+
+// apply tells the shards what has changed. The caller holds the node's applyMu.
+func (a *app) apply(s standing, changed bool) {
+	a.others.Store(&s.takers)
+	if changed || !a.viewed {
+		a.viewed = true
+		a.each(func(sh *shard, now time.Duration) { sh.node.View(now, s.members) })
+	}
+	for _, m := range s.members {
+		if was, is := a.lagging[m.ID], s.lagging[m.ID]; was != is {
+			a.each(func(sh *shard, now time.Duration) { sh.node.Lagging(now, m.ID, is) })
+		}
+		if was, is := a.links[m.ID], s.links[m.ID]; was != is {
+			a.each(func(sh *shard, now time.Duration) { sh.node.Reset(now, m.ID) })
+		}
+	}
+	a.lagging, a.links = s.lagging, s.links
+}
+
+func (a *app) each(f func(sh *shard, now time.Duration)) {
+	for _, sh := range a.shards {
+		now := sh.lock()
+		f(sh, now)
+		sh.unlock()
+	}
+}
+
+// solo makes the sessions that are at home here all that the node knows, and ended
+// ones: copies that nobody keeps up to date must neither be served nor expire. The
+// homes get a new epoch, so that they prevail when the others are back.
+func (a *app) solo(cfg replica.Config) {
+	for _, sh := range a.shards {
+		now := sh.lock()
+		next := replica.NewNode(cfg, a.n.member(), now)
+		next.Wall(a.n.wall())
+		next.View(now, []replica.Member{a.n.member()})
+		for _, f := range sh.node.Fingerprints() {
+			st, age := sh.node.State(f.ID), sh.node.Age(now, f.ID)
+			reign := sh.node.Reign(f.ID)
+			switch {
+			case st == nil:
+			case st.Life.Kind != replica.Live:
+				next.Receive(now, reign.Home, replica.Copy{Reign: reign, State: st.Clone(), Idle: age})
+			case reign.Home == a.n.ID():
+				reign.Epoch++
+				next.Receive(now, reign.Home, replica.Grant{Reign: reign, State: st.Clone(), Idle: age})
+			}
+		}
+		next.Take() // nobody is to hear of it
+		for id, w := range sh.writes {
+			delete(sh.writes, id)
+			if w.left--; w.left == 0 && w.done != nil {
+				close(w.done)
+			}
+		}
+		for id, ch := range sh.asks {
+			delete(sh.asks, id)
+			ch <- replica.Answer{Verdict: replica.Refuse}
+		}
+		sh.node, sh.ticked = next, now
+		sh.unlock()
+	}
+}
+
+// Open makes the node one that runs the application. The error is an
+// *UnknownCacheError, or says which setting is wrong.
+func (n *Node) Open(cfg AppConfig) (*DeltaManager, error) {
+	d := &DeltaManager{}
+	d.cfg.Store(&cfg)
+	n.mu.Lock()
+	a, err := n.enterLocked(d)
+	n.mu.Unlock()
+	if err != nil {
+		return nil, fmt.Errorf("application %s: %w", cfg.Key, err)
+	}
+	a.log.Info("sessions are replicated", "version", cfg.Version, "settings", d.current().String())
+	ctx, stop := context.WithCancel(context.Background())
+	d.stop = stop
+	d.tasks.Go(func() { d.snapshots(ctx) })
+	n.apply()
+	n.announce()
+	return d, nil
+}
+
+// Reconfigure changes what the application declares, for another generation of the
+// same version; the key and the version stay. The error is as Open's, and nothing
+// has changed then.
+func (d *DeltaManager) Reconfigure(cfg AppConfig) error {
+	n, was := d.app.n, d.cfg.Load()
+	cfg.Key, cfg.Version = was.Key, was.Version
+	n.mu.Lock()
+	d.cfg.Store(&cfg)
+	err := n.settleLocked(d)
+	if err != nil {
+		d.cfg.Store(was)
+	}
+	n.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("application %s: %w", cfg.Key, err)
+	}
+	if d.app.newest() == d {
+		n.applyMu.Lock()
+		d.app.configure(d.protocol(n.id))
+		n.applyMu.Unlock()
+	}
+	n.announce()
+	return nil
+}
+
+// enterLocked adds a manager to its application. The caller holds n.mu.
+func (n *Node) enterLocked(d *DeltaManager) (*app, error) {
+	if n.closed {
+		return nil, ErrClosed
+	}
+	if err := n.settleLocked(d); err != nil {
+		return nil, err
+	}
+	key := d.cfg.Load().Key
+	number := wire.AppNumber(string(key))
+	apps := *n.apps.Load()
+	a := apps[number]
+	switch {
+	case a == nil:
+		a = newApp(n, key, n.switchedOnLocked(key))
+		a.reset(d.protocol(n.id))
+		apps = maps.Clone(apps)
+		apps[number] = a
+		n.apps.Store(&apps)
+	case a.key != key:
+		return nil, fmt.Errorf("its number on the wire is that of %s: give one of them another path", a.key)
+	default:
+		a.configure(d.protocol(n.id))
+	}
+	d.app = a
+	a.mu.Lock()
+	a.managers = append(a.managers, d)
+	a.mu.Unlock()
+	return a, nil
+}
+
+// settleLocked works out a manager's settings. The caller holds n.mu.
+func (n *Node) settleLocked(d *DeltaManager) error {
+	cfg := d.cfg.Load()
+	name := DefaultCache
+	if r := cfg.Replication; r != nil && r.CacheName != "" {
+		name = r.CacheName
+	}
+	c, ok := n.caches[name]
+	if !ok {
+		e := &UnknownCacheError{Name: name, Known: slices.Sorted(maps.Keys(n.caches))}
+		if cfg.Replication != nil {
+			e.Pos = cfg.Replication.CacheNamePos
+		}
+		return e
+	}
+	set, warning := settingsFor(*cfg, c.Cache)
+	if err := set.Validate(); err != nil {
+		return err
+	}
+	if warning != "" {
+		n.log.Warn(warning, "app", string(cfg.Key))
+	}
+	d.settings.Store(&set)
+	return nil
+}
+
+// protocol is the configuration of the shards for a manager's settings.
+func (d *DeltaManager) protocol(self replica.NodeID) replica.Config {
+	set := d.current()
+	cfg := set.replica(self)
+	cfg.Idle = idleOf
+	cfg.Unpatch = wire.Unpatch
+	return cfg
+}
+
+// Close hands over the sessions that are at home here, unless another version of
+// the application stays, and leaves the nodes that run it. The context bounds the
+// handing over; what is left then lives on as copies. Close it once the
+// application's sessions take no more requests, and before they are closed.
+func (d *DeltaManager) Close(ctx context.Context) error {
+	d.mu.Lock()
+	was := d.closed
+	d.closed = true
+	d.mu.Unlock()
+	if was {
+		return nil
+	}
+	d.stop()
+	d.tasks.Wait()
+	a := d.app
+	a.flush()
+	a.mu.Lock()
+	last := len(a.managers) == 1
+	a.mu.Unlock()
+	var err error
+	if last {
+		if err = a.handOver(ctx, nil); errors.Is(err, errNobody) {
+			err = nil
+		}
+	}
+	a.mu.Lock()
+	a.managers = slices.DeleteFunc(a.managers, func(o *DeltaManager) bool { return o == d })
+	last = len(a.managers) == 0
+	a.mu.Unlock()
+	if last {
+		a.n.drop(a)
+	}
+	if err != nil {
+		return fmt.Errorf("application %s: handing over its sessions: %w", a.key, err)
+	}
+	return nil
+}
