@@ -100,9 +100,11 @@ func (sh *shard) snapshotAt(i uint32) (snap *Snapshot, more bool) {
 // and are saved; with a File they all go there, except those that are in the
 // Store. Without, they end with cause UNDEPLOY, stored ones too. So they do with a
 // Replicator, on this node only: the others go on with them, and what was saved
-// would be outdated. Only if there is no other (Solitary) they are saved. A session
-// that is in use meanwhile is saved as it is. The error says that saving failed;
-// the manager is closed all the same. Closing again does nothing.
+// would be outdated (with passivation, they are told that they are passivated, cause
+// UNDEPLOY, rather than that they end). Only if there is no other node (Solitary)
+// they are saved. A session that is in use meanwhile is saved as it is. The error
+// says that saving failed; the manager is closed all the same. Closing again does
+// nothing.
 func (m *Manager) Close(ctx context.Context, save bool) error {
 	m.rebind.Lock()
 	defer m.rebind.Unlock()
@@ -125,6 +127,9 @@ func (m *Manager) Close(ctx context.Context, save bool) error {
 		err = errors.Join(m.tell(ctx, o, SessionWillPassivate, Passivation), m.eachSnapshot(ctx, func(s *Snapshot) error {
 			return o.Store.Save(ctx, s)
 		}))
+	case o.Replicator != nil && o.Store != nil:
+		// The session goes on elsewhere; JBoss tells of its passivation.
+		err = errors.Join(m.tell(ctx, o, SessionWillPassivate, Undeploy), purge(ctx, o.Store))
 	default:
 		err = m.endAll(ctx)
 	}

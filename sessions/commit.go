@@ -48,6 +48,7 @@ func (s *Session) Commit(ctx context.Context, c *Changes) (Dot, error) {
 	head := s.head
 	var r Receipt
 	if o.Replicator != nil {
+		s.away = s.away || s.head != base && o.wants(SessionWillPassivate)
 		r = o.send(s.delta(o, base, c))
 	}
 	s.mu.Unlock()

@@ -24,7 +24,7 @@
 // session cookie and rewrites URLs, as the descriptor's session-config says.
 //
 // Nothing here knows that a cluster exists. The package declares what one needs:
-// [Replicator], [Delta], [Snapshot], [Dot], [NotificationPolicy].
+// [Replicator], [Delta], [Snapshot], [Dot].
 //
 // Locks, in the order in which they may be taken: the serialised-access lock of
 // a session, a shard's mutex, a session's mutex, the mutexes of [Interner],

@@ -185,7 +185,9 @@ func (m *Manager) Find(ctx context.Context, id ID) (*Session, error) {
 		s := sh.pinLocked(i)
 		sh.usedLocked(i)
 		sh.mu.Unlock()
-		s.access(now)
+		if s.access(now) {
+			m.notify(ctx, Event{Kind: SessionDidActivate, Session: s, Cause: Replication})
+		}
 		return s, nil
 	}
 }
@@ -273,7 +275,7 @@ func (m *Manager) install(sh *shard, k key, snap *Snapshot, unsent bool) (*Sessi
 	if i, ok := sh.index[k]; ok { // it was passive
 		s.slot = i
 		sl := sh.slots.at(i)
-		sl.place, sl.idleSince = live, s.idleSince(o)
+		sl.place, sl.idleSince, s.away, sl.away = live, s.idleSince(o), sl.away, false
 		sh.scheduleLocked(i)
 		m.counts.passive.Add(-1)
 	} else {
@@ -312,6 +314,7 @@ func (m *Manager) notifyAs(ctx context.Context, o *Options, e Event) {
 	e.Local = true
 	e.Status = Status{LocallyUsed: true, LocallyOwned: e.Cause != Failaway, Replicated: o.Replicator != nil}
 	if err := o.Listener.Notify(ctx, e); err != nil {
+		m.counts.lost.Add(1)
 		o.Logger.Error("session listener", "cause", e.Cause.String(), "error", err)
 	}
 }

@@ -162,6 +162,24 @@ func TestEvict(t *testing.T) {
 	}
 }
 
+// Where sessions are passivated, the end of the application on one node does not
+// end them for their listeners either (JBoss, jboss.md §3.3).
+func TestCloseWithPassivation(t *testing.T) {
+	st := newMapStore()
+	rec := &recorder{events: AllEvents}
+	m := manager(t, Options{Replicator: &twin{}, Listener: rec, Store: st, MaxActive: 1})
+	for range 2 {
+		create(t, m).End()
+	}
+	rec.take()
+	if err := m.Close(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	if got := rec.take(); got != "willPassivate UNDEPLOY" || st.count() != 0 {
+		t.Errorf("%q, %d stored", got, st.count())
+	}
+}
+
 // A session is given away by this node's own will only while no request uses it.
 func TestYield(t *testing.T) {
 	st := newMapStore()

@@ -48,6 +48,9 @@ func (m *Manager) activate(ctx context.Context, sh *shard, k key, done func()) (
 		return nil, err
 	}
 	m.notify(ctx, Event{Kind: SessionDidActivate, Session: s, Cause: Activation})
+	if s.access(m.now()) {
+		m.notify(ctx, Event{Kind: SessionDidActivate, Session: s, Cause: Replication})
+	}
 	return s, nil
 }
 
@@ -186,7 +189,7 @@ func (s *Session) leave(k key) bool {
 	s.refs, s.slot = 0, 0
 	delete(sh.live, i)
 	sl := sh.slots.at(i)
-	sl.place, sl.ref = passive, arena.Ref{}
+	sl.place, sl.ref, sl.away = passive, arena.Ref{}, s.away
 	sh.unlistLocked(i)
 	sh.scheduleLocked(i)
 	s.m.counts.active.Add(-1)

@@ -38,16 +38,20 @@ type Session struct {
 	isNew        bool           // guarded by mu
 	unsent       bool           // guarded by mu; no Delta of it was made
 	renamed      bool           // guarded by mu; previous is to go into the next Delta
+	away         bool           // guarded by mu; its listeners were told that it is replicated
 	previous     key            // guarded by mu
 	local        map[string]any // guarded by mu
 	turn         chan struct{}  // guarded by mu; holds one token while locked
 }
 
-// access notes that a request has begun to use the session.
-func (s *Session) access(now int64) {
+// access notes that a request has begun to use the session. It returns whether its
+// listeners are to hear that it is back from having been replicated (JBoss).
+func (s *Session) access(now int64) (back bool) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.thisAccessed = now
-	s.mu.Unlock()
+	back, s.away = s.away, false
+	return back
 }
 
 // idleSince is when idle time began, by the manager's rule.

@@ -213,6 +213,7 @@ const (
 	flagNew      = 1 << iota // no request has ended
 	flagUnsent               // no Delta of it was made
 	flagPrevious             // its former id follows
+	flagAway                 // Session.away
 )
 
 // header is what comes before the state in packed memory.
@@ -246,6 +247,9 @@ func (s *Session) appendPacked(b []byte, idleSince int64) []byte {
 	if s.renamed {
 		flags |= flagPrevious
 	}
+	if s.away {
+		flags |= flagAway
+	}
 	b = append(b, flags)
 	b = binary.AppendVarint(b, idleSince-s.lastAccessed)
 	b = binary.AppendVarint(b, s.thisAccessed-idleSince)
@@ -260,7 +264,7 @@ func (s *Session) readPacked(b []byte, idleSince int64) {
 	r := reader{b: b, names: &s.m.names}
 	h := readHeader(&r)
 	s.isNew, s.unsent, s.renamed = h.flags&flagNew != 0, h.flags&flagUnsent != 0, h.flags&flagPrevious != 0
-	s.previous = h.previous
+	s.previous, s.away = h.previous, h.flags&flagAway != 0
 	s.lastAccessed, s.thisAccessed = idleSince-h.last, idleSince+h.this
 	s.state = r.state()
 	if r.err != nil {

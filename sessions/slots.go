@@ -23,6 +23,7 @@ type slot struct {
 	bucket    uint32    // of the wheel, +1; 0: in none
 	place     place
 	listed    bool // in the LRU list
+	away      bool // of a passive one: Session.away
 }
 
 // links are the neighbours in a list of slots; 0 is none.

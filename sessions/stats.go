@@ -22,6 +22,8 @@ type Stats struct {
 	Moved      int64 // evicted, because another node has become their home
 	Unpacked   int64 // moved from packed memory to a Go object
 
+	LostEvents int64 // events of which the listeners could not be told
+
 	MaxAlive     time.Duration // the longest life of an ended session
 	AverageAlive time.Duration // of all ended sessions
 	CreateRate   float64       // sessions a minute, over the last 100
@@ -33,7 +35,7 @@ type counts struct {
 	active, maxActive, passive        atomic.Int64
 	created, expired, ended, rejected atomic.Int64
 	passivated, activated, unpacked   atomic.Int64
-	moved                             atomic.Int64
+	moved, lost                       atomic.Int64
 
 	mu       sync.Mutex
 	alive    time.Duration // guarded by mu; all lives together
@@ -119,7 +121,7 @@ func (m *Manager) Stats() Stats {
 	s := Stats{
 		Active: int(c.active.Load()), MaxActive: int(c.maxActive.Load()), Passive: int(c.passive.Load()),
 		Created: c.created.Load(), Expired: c.expired.Load(), Ended: c.ended.Load(), Rejected: c.rejected.Load(),
-		Passivated: c.passivated.Load(), Activated: c.activated.Load(), Unpacked: c.unpacked.Load(), Moved: c.moved.Load(),
+		Passivated: c.passivated.Load(), Activated: c.activated.Load(), Unpacked: c.unpacked.Load(), Moved: c.moved.Load(), LostEvents: c.lost.Load(),
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

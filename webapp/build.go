@@ -31,7 +31,7 @@ func (c *Context) config() servlet.ContextConfig {
 		Logger:            c.log,
 		MIME:              mimeTypes(c.d.MimeMappings),
 		SessionTimeout:    c.d.SessionConfig.Timeout,
-		Sessions:          sessionRules(c.d),
+		Sessions:          sessionRules(c.d, c.opts.Sessions.Replicator != nil),
 		RequestEncoding:   c.d.RequestEncoding,
 		ResponseEncoding:  c.d.ResponseEncoding,
 		AbsoluteRedirects: c.d.Context.UseRelativeRedirects != nil && !*c.d.Context.UseRelativeRedirects,
@@ -86,13 +86,14 @@ func mimeTypes(list []descriptor.MimeMapping) func(string) string {
 	}
 }
 
-func sessionRules(d *descriptor.WebApp) servlet.SessionRules {
+func sessionRules(d *descriptor.WebApp, replicated bool) servlet.SessionRules {
 	r := servlet.SessionRules{
 		UnencodableLocal: d.Replication.NonSerializable == "local",
 		KeepDecoded:      d.SessionConfig.Serialized,
 	}
 	if d.Distributable {
 		r.SetOnly = d.Replication.Trigger == descriptor.TriggerSet
+		r.Replicated = replicated
 		r.ReportReads = d.Replication.Trigger == descriptor.TriggerSetAndGet
 	}
 	return r

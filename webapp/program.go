@@ -30,8 +30,9 @@ type Program interface {
 	// Components are the names that the program offers.
 	Components() servlet.Components
 	// InitContext names the listeners, in the descriptor's order, and the
-	// application's own session notification policy or "", and tells the
-	// context listeners of the start.
+	// session notification policy (the application's own or one that ships
+	// with package servlet; "" for none), and tells the context listeners of
+	// the start.
 	InitContext(ctx context.Context, listeners []string, policy string) error
 	// InitFilter makes a filter.
 	InitFilter(ctx context.Context, d servlet.Definition) error

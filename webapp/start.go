@@ -178,9 +178,9 @@ func (c *Context) initContext(ctx context.Context) error {
 			c.hearsRequests = c.hearsRequests || kinds&servlet.ListensRequest != 0
 		}
 	}
-	policy := c.d.Replication.NotificationPolicy
-	if !slices.Contains(c.components.Policies, policy) {
-		policy = "" // one of those that ship
+	policy := "" // all are told
+	if c.d.Distributable {
+		policy = c.d.Replication.NotificationPolicy
 	}
 	return c.program.InitContext(ctx, names, policy)
 }

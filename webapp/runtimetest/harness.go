@@ -16,8 +16,15 @@ import (
 	"time"
 
 	"github.com/serval-server/serval/descriptor"
+	"github.com/serval-server/serval/sessions"
 	"github.com/serval-server/serval/webapp"
+	"github.com/serval-server/serval/webapp/runtimetest/testapp"
+	"github.com/serval-server/serval/webapp/servlet"
 )
+
+// App is the application that the suite deploys. Each call makes one with its own
+// state.
+func App() servlet.App { return testapp.App() }
 
 // harness is a deployed application with one browser.
 type harness struct {
@@ -26,6 +33,9 @@ type harness struct {
 	srv    *httptest.Server
 	client *http.Client
 	log    *logBuffer
+
+	sessions sessions.Options // given to the application
+	seen     int              // of log, by quiet
 }
 
 type logBuffer struct {
@@ -68,7 +78,7 @@ func describe() *descriptor.WebApp {
 	d := *descriptor.BuiltinDefaults()
 	d.DisplayName = "Conformance"
 	d.ContextParams = []descriptor.Param{{Name: "color", Value: "green"}}
-	for name := range App().Servlets {
+	for name := range testapp.App().Servlets {
 		d.Servlets = append(d.Servlets, descriptor.Servlet{Name: name, Class: name, InitParams: []descriptor.Param{{Name: "p", Value: "v"}}})
 		d.ServletMappings = append(d.ServletMappings, mapping(name, "/"+name+"/*"))
 	}
@@ -91,7 +101,7 @@ func describe() *descriptor.WebApp {
 	}
 	d.Listeners = []descriptor.Listener{{Class: "events"}}
 	d.ErrorPages = []descriptor.ErrorPage{
-		{Code: 418, Location: "/errorpage/418"}, {ErrorType: "runtimetest.OutOfStock", Location: "/errorpage/stock"},
+		{Code: 418, Location: "/errorpage/418"}, {ErrorType: "testapp.OutOfStock", Location: "/errorpage/stock"},
 	}
 	return &d
 }
@@ -115,7 +125,13 @@ func filterMapping(name string, types []descriptor.Dispatcher, patterns ...strin
 // deploy starts the application; change may alter the descriptor first.
 func deploy(t *testing.T, o Options, change func(*descriptor.WebApp)) *harness {
 	t.Helper()
-	h := &harness{t: t, log: &logBuffer{}}
+	return deployWith(t, o, sessions.Options{}, change)
+}
+
+// deployWith is deploy with options for the session manager.
+func deployWith(t *testing.T, o Options, so sessions.Options, change func(*descriptor.WebApp)) *harness {
+	t.Helper()
+	h := &harness{t: t, log: &logBuffer{}, sessions: so}
 	var err error
 	if h.ctx, err = h.newContext(o, change); err != nil {
 		t.Fatal(err)
@@ -141,6 +157,7 @@ func deploy(t *testing.T, o Options, change func(*descriptor.WebApp)) *harness {
 }
 
 func (h *harness) newContext(o Options, change func(*descriptor.WebApp)) (*webapp.Context, error) {
+	h.t.Helper()
 	d := describe()
 	if change != nil {
 		change(d)
@@ -152,7 +169,8 @@ func (h *harness) newContext(o Options, change func(*descriptor.WebApp)) (*webap
 	}
 	h.t.Cleanup(func() { _ = root.Close() })
 	return webapp.New(webapp.Options{
-		Path: "/app", Version: "3", Host: "localhost", FS: root.FS(), Dir: dir, Descriptor: d, Runtime: o.Runtime,
+		Sessions: h.sessions,
+		Path:     "/app", Version: "3", Host: "localhost", FS: root.FS(), Dir: dir, Descriptor: d, Runtime: o.Runtime,
 		WorkDir: h.t.TempDir(), TempDir: h.t.TempDir(), Logger: slog.New(slog.NewTextHandler(h.log, nil)),
 	})
 }

@@ -41,6 +41,7 @@ func Run(t *testing.T, o Options) {
 	t.Run("Errors", func(t *testing.T) { testErrors(deploy(t, o, nil)) })
 	t.Run("Bodies", func(t *testing.T) { testBodies(deploy(t, o, nil)) })
 	t.Run("Streams", func(t *testing.T) { testStreams(deploy(t, o, nil)) })
+	RunReplication(t, o)
 	if !o.NoUpgrade {
 		t.Run("Upgrade", func(t *testing.T) { testUpgrade(deploy(t, o, nil)) })
 	}

@@ -29,7 +29,8 @@ type App struct {
 	// Listeners implement one or more of the listener interfaces of this
 	// package. A listener that the descriptor does not name is not called.
 	Listeners map[string]any
-	// Policies decide which node tells its listeners of a session event.
+	// Policies decide whether listeners hear of a session event; the descriptor
+	// of a distributable application names one.
 	Policies map[string]NotificationPolicy
 	// Attributes are session attributes by name, each with a value of its
 	// type (the zero value will do). It is needed only for types that are

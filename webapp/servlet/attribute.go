@@ -93,10 +93,10 @@ func Get[T any](s *Session, name string) (T, error) {
 	if err != nil {
 		return zero, err
 	}
+	e.read = true
 	if !e.present() {
 		return zero, ErrNoAttribute
 	}
-	e.read = true
 	info := typeOf[T]()
 	if v, ok := e.value.(T); ok && (e.typ == info || e.local || info.iface) {
 		return v, nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
@@ -166,6 +167,7 @@ type typeInfo struct {
 	mutable bool // a copy of a value shares something with it
 	safe    bool // every value can be encoded, so that encoding can wait
 	listens bool // a value is a BindingListener or an ActivationListener
+	active  bool // a value is an ActivationListener
 }
 
 var typeInfos sync.Map // reflect.Type → *typeInfo
@@ -183,8 +185,9 @@ func infoOf(t reflect.Type) *typeInfo {
 		iface:   t.Kind() == reflect.Interface,
 		mutable: mutable(t, 0),
 		safe:    safe(t, nil),
-		listens: implements[BindingListener](t) || implements[ActivationListener](t),
+		active:  implements[ActivationListener](t),
 	}
+	i.listens = i.active || implements[BindingListener](t)
 	typeInfos.Store(t, i)
 	return i
 }
@@ -287,8 +290,9 @@ func isNil(v any) bool {
 // it with. Values that listen (BindingListener, ActivationListener) are decoded
 // as that type when the server tells of their session.
 type typeMemory struct {
-	types  sync.Map // string → *typeInfo
-	warned sync.Map // reflect.Type → struct{}
+	types  sync.Map    // string → *typeInfo
+	warned sync.Map    // reflect.Type → struct{}
+	active atomic.Bool // some of the types are ActivationListeners
 }
 
 // warnOnce says, once per type, that values of it stay on this node.
@@ -301,6 +305,9 @@ func (m *typeMemory) warnOnce(c *Context, name string, value any, why error) {
 func (m *typeMemory) remember(name string, info *typeInfo) {
 	if old, ok := m.types.Load(name); !ok || old != info {
 		m.types.Store(name, info)
+		if info.active {
+			m.active.Store(true)
+		}
 	}
 }
 

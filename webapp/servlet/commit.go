@@ -41,6 +41,9 @@ func (e *entry) sameAs(b []byte) bool {
 // backend. It is for containers; an author's code calls Barrier. It does
 // nothing after Invalidate.
 func (s *Session) Commit() error {
+	if s.context.cfg.Sessions.Replicated && s.context.types.active.Load() {
+		s.tellReplication()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.over || s.frozen {

@@ -66,6 +66,10 @@ type SessionRules struct {
 	// UnencodableLocal: a value that cannot be encoded is kept as SetLocal
 	// does, with a warning, instead of being refused (non-serializable = "local").
 	UnencodableLocal bool
+	// Replicated: other nodes get what a request has changed. Values that
+	// are ActivationListeners hear of it (cause REPLICATION), and policies are
+	// asked with Status.Replicated.
+	Replicated bool
 	// KeepDecoded: requests of a session come one at a time, so that a
 	// decoded value can be handed from one to the next (serialised access).
 	KeepDecoded bool

@@ -101,8 +101,8 @@ func (in *Instance) unbindAll(e Event, ev SessionEvent) {
 	}
 }
 
-// notifyActivation tells the values that listen. What one changes in itself
-// becomes a change of the session.
+// notifyActivation tells the values that listen. They are copies: what one changes
+// in itself is not kept.
 func (in *Instance) notifyActivation(e Event) {
 	l := &in.context.listeners
 	ev := in.event(e)
@@ -113,7 +113,7 @@ func (in *Instance) notifyActivation(e Event) {
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		if !in.context.types.listens(name) {
+		if in.context.types.activated(name) == nil {
 			continue
 		}
 		if l.policy != nil && !l.policy.AllowActivationListener(e.Status, e.Cause, name, e.Local) {
@@ -156,6 +156,15 @@ func listening[L any](v any) (L, bool) {
 	p.Elem().Set(reflect.ValueOf(v))
 	l, ok := p.Interface().(L)
 	return l, ok
+}
+
+// activated is the type of an attribute whose value wants to hear that its session
+// is sent away and comes back, nil if it does not.
+func (m *typeMemory) activated(name string) *typeInfo {
+	if i, ok := m.types.Load(name); ok && i.(*typeInfo).active {
+		return i.(*typeInfo)
+	}
+	return nil
 }
 
 // listens reports that an attribute's value, by the type it was last met with,

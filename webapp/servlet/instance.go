@@ -134,8 +134,8 @@ func kindsOf(l any) (k ListenerKinds) {
 
 // InitContext takes the listeners that the descriptor names, in its order, and
 // tells the context listeners of the start. policy is the name of the session
-// notification policy, "" for none of the application's own. On an error the
-// application must not start; Destroy is called all the same.
+// notification policy, the application's own or one that ships; "" for none. On an
+// error the application must not start; Destroy is called all the same.
 func (in *Instance) InitContext(listeners []string, policy string) error {
 	l := &in.context.listeners
 	for _, name := range listeners {
@@ -146,7 +146,7 @@ func (in *Instance) InitContext(listeners []string, policy string) error {
 		l.add(v)
 	}
 	if policy != "" {
-		p, ok := in.app.Policies[policy]
+		p, ok := in.app.policy(policy)
 		if !ok {
 			return fmt.Errorf("the application has no session notification policy %q", policy)
 		}

@@ -158,32 +158,6 @@ func (c Cause) String() string {
 	return "UNKNOWN"
 }
 
-// Status is what a NotificationPolicy may want to know of the session's place
-// in the cluster.
-type Status struct {
-	// LocallyUsed: a request of this node has used the session.
-	LocallyUsed bool
-	// LocallyOwned: this node is the session's home.
-	LocallyOwned bool
-	// Replicated: other nodes hold copies.
-	Replicated bool
-}
-
-// NotificationPolicy decides on which node the listeners of a session hear of
-// an event. Local is true on the node where the event happened. The two
-// policies of JBoss ship with the server; an application can bring its own in
-// App.Policies and name it in its descriptor.
-type NotificationPolicy interface {
-	// AllowSessionListener is asked before SessionListener is told.
-	AllowSessionListener(status Status, cause Cause, local bool) bool
-	// AllowAttributeListener is asked before SessionAttributeListener is told.
-	AllowAttributeListener(status Status, cause Cause, name string, local bool) bool
-	// AllowBindingListener is asked before BindingListener is told.
-	AllowBindingListener(status Status, cause Cause, name string, local bool) bool
-	// AllowActivationListener is asked before ActivationListener is told.
-	AllowActivationListener(status Status, cause Cause, name string, local bool) bool
-}
-
 // EventKind is the kind of an Event. The numbers travel between the server and
 // a worker: append only.
 type EventKind uint8

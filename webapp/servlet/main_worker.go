@@ -79,6 +79,10 @@ func (w *worker) welcome(m *wire.Welcome) error {
 		SessionTimeout: time.Duration(m.SessionTimeout) * time.Millisecond,
 		Servlets:       m.Servlets,
 		MIME:           func(ext string) string { return m.MIME[ext] },
+		Sessions: SessionRules{
+			SetOnly: m.Rules&wire.RuleSetOnly != 0, ReportReads: m.Rules&wire.RuleReportReads != 0,
+			UnencodableLocal: m.Rules&wire.RuleUnencodableLocal != 0, Replicated: m.Rules&wire.RuleReplicated != 0,
+		},
 	}
 	if m.Dir != "" {
 		cfg.FS = os.DirFS(m.Dir)

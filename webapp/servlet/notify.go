@@ -102,7 +102,7 @@ func (l *listenerSet) sessionAttribute(c *Context, what attrChange, event func()
 		return
 	}
 	e := event()
-	if l.policy != nil && !l.policy.AllowAttributeListener(Status{LocallyUsed: true, LocallyOwned: true}, e.Cause, e.Name, e.Local) {
+	if l.policy != nil && !l.policy.AllowAttributeListener(c.status(), e.Cause, e.Name, e.Local) {
 		return
 	}
 	for _, x := range l.sessionAttrs {
@@ -185,9 +185,14 @@ func unbound(c *Context, value any, e BindingEvent) {
 	}
 }
 
+// status is the place in the cluster of a session that a request uses.
+func (c *Context) status() Status {
+	return Status{LocallyUsed: true, LocallyOwned: true, Replicated: c.cfg.Sessions.Replicated}
+}
+
 // allowsBinding asks the application's policy about an event of a request; the
 // events of the session's end have been asked for already.
 func (l *listenerSet) allowsBinding(e BindingEvent) bool {
 	return l.policy == nil || e.Cause != Modify ||
-		l.policy.AllowBindingListener(Status{LocallyUsed: true, LocallyOwned: true}, e.Cause, e.Name, e.Local)
+		l.policy.AllowBindingListener(e.Context.status(), e.Cause, e.Name, e.Local)
 }

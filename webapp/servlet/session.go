@@ -23,6 +23,7 @@ type Session struct {
 	maxInactive *time.Duration    // guarded by mu; what this request has set
 	detached    bool              // guarded by mu; see Detach
 	over        bool              // guarded by mu; invalidated by this request
+	told        bool              // guarded by mu; its values have heard that it is replicated
 	frozen      bool              // a session that is told of in an event: nothing can be changed
 }
 
@@ -83,6 +84,19 @@ func (s *Session) Names() ([]string, error) {
 	if err := s.unstageLocked(); err != nil {
 		return nil, err
 	}
+	return s.presentLocked()
+}
+
+// namesLocked is Names; none if they cannot be had.
+func (s *Session) namesLocked() []string {
+	names, err := s.presentLocked()
+	if err != nil {
+		return nil
+	}
+	return names
+}
+
+func (s *Session) presentLocked() ([]string, error) {
 	stored, err := s.backend.Names()
 	if err != nil {
 		return nil, err

@@ -24,6 +24,8 @@ import (
 	"github.com/serval-server/serval/descriptor"
 	"github.com/serval-server/serval/webapp"
 	"github.com/serval-server/serval/webapp/runtime/source"
+	"github.com/serval-server/serval/webapp/runtime/worker"
+	"github.com/serval-server/serval/webapp/runtimetest"
 )
 
 // wasmWorker builds what runs modules, once.
@@ -256,3 +258,25 @@ func TestWhatIsMissing(t *testing.T) {
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
+
+// TestWasmReplication is the suite's part about replicated sessions, in WebAssembly.
+func TestWasmReplication(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles a module")
+	}
+	exe, err := wasmWorker()
+	if err != nil {
+		t.Fatal(err)
+	}
+	module := filepath.Join(shared, "suite.wasm")
+	build := exec.Command("go", "build", "-buildmode=c-shared", "-o", module, "./internal/suiteguest")
+	build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0", "GOFLAGS=-trimpath")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	rt, err := worker.New(worker.Options{Command: []string{exe, module, "--cache", filepath.Join(shared, "cache")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	runtimetest.RunReplication(t, runtimetest.Options{Runtime: rt})
+}

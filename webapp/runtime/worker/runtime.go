@@ -83,6 +83,17 @@ func newProgram(o Options, launch webapp.Launch) *Program {
 		Version: wire.Protocol, Server: o.Server, Window: uint64(o.Window), Path: cfg.Path, AppVersion: cfg.Version, Name: cfg.Name,
 		Params: cfg.Params, Dir: cfg.Dir, TempDir: cfg.TempDir, SessionTimeout: cfg.SessionTimeout.Milliseconds(), Servlets: cfg.Servlets,
 	}
+	for _, r := range [...]struct {
+		on  bool
+		bit uint64
+	}{
+		{cfg.Sessions.SetOnly, wire.RuleSetOnly}, {cfg.Sessions.ReportReads, wire.RuleReportReads},
+		{cfg.Sessions.UnencodableLocal, wire.RuleUnencodableLocal}, {cfg.Sessions.Replicated, wire.RuleReplicated},
+	} {
+		if r.on {
+			p.welcome.Rules |= r.bit
+		}
+	}
 	if o.Window <= 0 {
 		p.welcome.Window = wire.DefaultWindow
 	}

@@ -94,7 +94,17 @@ type Welcome struct {
 	SessionTimeout int64
 	// Servlets are the names that the descriptor declares.
 	Servlets []string
+	// Rules are bits: the application's rules for session attributes.
+	Rules uint64
 }
+
+// Bits of Welcome.Rules; see servlet.SessionRules.
+const (
+	RuleSetOnly          = 1 << 0
+	RuleReportReads      = 1 << 1
+	RuleUnencodableLocal = 1 << 2
+	RuleReplicated       = 1 << 3
+)
 
 // Append appends the message.
 func (m *Welcome) Append(b []byte) []byte {
@@ -106,10 +116,11 @@ func (m *Welcome) Append(b []byte) []byte {
 	b = appendString(appendString(b, m.Dir), m.TempDir)
 	b = appendMap(b, m.MIME)
 	b = appendInt(b, m.SessionTimeout)
-	return appendStrings(b, m.Servlets)
+	return appendUint(appendStrings(b, m.Servlets), m.Rules)
 }
 
-// Decode reads the message. Bytes behind it are those of a later version.
+// Decode reads the message. Bytes behind it are those of a later version; an
+// earlier one has no Rules.
 func (m *Welcome) Decode(p []byte) error {
 	d := NewDecoder(p)
 	*m = Welcome{
@@ -117,6 +128,9 @@ func (m *Welcome) Decode(p []byte) error {
 		Path: d.String(), AppVersion: d.String(), Name: d.String(), Params: d.Map(),
 		Dir: d.String(), TempDir: d.String(), MIME: d.Map(),
 		SessionTimeout: d.Int(), Servlets: d.Strings(),
+	}
+	if len(d.Rest()) > 0 {
+		m.Rules = d.Uint()
 	}
 	return d.Err()
 }

@@ -44,7 +44,7 @@ func samples() []message {
 	return []message{
 		&Hello{}, &Hello{Min: 1, Max: 2, Program: "go 1.26", Capabilities: 3, Concurrency: 4, Components: []Component{{Listener, "l", 5}}},
 		&Welcome{}, &Welcome{Version: 1, Server: "s", Window: 1 << 18, Path: "/shop", AppVersion: "2", Name: "Shop", Params: map[string]string{"a": "b", "c": "d"},
-			Dir: "/d", TempDir: "/t", MIME: map[string]string{"css": "text/css"}, SessionTimeout: 1800000, Servlets: []string{"s"}},
+			Dir: "/d", TempDir: "/t", MIME: map[string]string{"css": "text/css"}, SessionTimeout: 1800000, Servlets: []string{"s"}, Rules: RuleSetOnly | RuleReplicated},
 		&Log{Level: -4, Nanos: 5, Message: "m", Attrs: []string{"k", "v"}},
 		&Init{Op: InitContext, Listeners: []string{"a"}, Policy: "p"}, &Init{Op: InitDestroy},
 		&Init{Op: InitServlet, Name: "n", Class: "c", Params: map[string]string{"x": "y"}, Multipart: &Multipart{"/tmp", 1, -1, 3}},
@@ -92,7 +92,11 @@ func TestCutMessagesAreRefused(t *testing.T) {
 			continue // end in a body, which can be shorter
 		}
 		b := m.Append(nil)
-		for n := range len(b) {
+		whole := len(b)
+		if _, ok := m.(*Welcome); ok {
+			whole-- // one of an earlier version has no Rules
+		}
+		for n := range whole {
 			if err := fresh(m).Decode(b[:n]); err == nil || !errors.Is(err, ErrMalformed) {
 				t.Errorf("%T cut to %d of %d bytes: %v", m, n, len(b), err)
 			}

@@ -1,4 +1,8 @@
-package runtimetest
+// Package testapp is the application that the suite of package runtimetest
+// deploys. It is a package of its own, with nothing but package servlet in it, so
+// that it can be compiled into programs that are not tests: a worker, or a module
+// for WebAssembly.
+package testapp
 
 import (
 	"bufio"
@@ -6,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
@@ -19,13 +24,18 @@ import (
 // answers with it and empties it.
 type journal struct {
 	mu    sync.Mutex
-	lines []string // guarded by mu
+	lines []string     // guarded by mu
+	log   *slog.Logger // guarded by mu; takes the lines too, for programs with more than one memory
 }
 
 func (j *journal) add(format string, args ...any) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.lines = append(j.lines, fmt.Sprintf(format, args...))
+	line := fmt.Sprintf(format, args...)
+	j.lines = append(j.lines, line)
+	if j.log != nil {
+		j.log.Info("journal", "line", line)
+	}
 }
 
 func (j *journal) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
@@ -71,7 +81,7 @@ func App() servlet.App {
 			"journal": j, "echo": h(echo), "session": h(session), "basket": h(basket), "stream": h(stream),
 			"fail": h(fail), "body": h(body), "dispatch": h(dispatch), "attrs": h(attrs), "errorpage": h(errorPage),
 			"upgrade": h(upgrade), "context": h(contextInfo), "lazy": &lazy{j: j}, "broken": broken{}, "barrier": h(barrier),
-			"wrap": h(wrap),
+			"wrap": h(wrap), "gate": h(gate),
 		},
 		NewServlets: map[string]func(*servlet.Config) (http.Handler, error){
 			"param": func(c *servlet.Config) (http.Handler, error) {
@@ -83,7 +93,8 @@ func App() servlet.App {
 			"named": func(c *servlet.Config) (servlet.Filter, error) { return trace(c.Params["as"]), nil },
 		},
 		Listeners:  map[string]any{"events": &events{j: j}},
-		Attributes: map[string]any{"basket": &Basket{}},
+		Policies:   map[string]servlet.NotificationPolicy{"deny": deny{}, "spy": &spy{j: j}},
+		Attributes: map[string]any{"basket": &Basket{}, "parcel": &Parcel{}},
 	}
 }
 
@@ -191,6 +202,17 @@ func sessionOp(w io.Writer, s *servlet.Session, op, arg string) error {
 		return s.SetMaxInactive(time.Duration(n) * time.Second)
 	case "getidle":
 		fmt.Fprintln(w, s.MaxInactive())
+	case "look":
+		_, err := servlet.Get[*Basket](s, arg)
+		return err
+	case "send":
+		return servlet.Set(s, "parcel", &Parcel{To: arg})
+	case "badlocal":
+		if err := servlet.Set(s, "bad", make(chan int)); err != nil {
+			return err
+		}
+		_, err := servlet.Get[chan int](s, "bad")
+		return err
 	case "bad":
 		return servlet.Set(s, "bad", make(chan int))
 	}
@@ -391,6 +413,9 @@ type events struct{ j *journal }
 
 func (l *events) ContextInitialized(c *servlet.Context) error {
 	c.SetAttribute("journal", l.j)
+	l.j.mu.Lock()
+	l.j.log = c.Logger()
+	l.j.mu.Unlock()
 	l.j.add("context %s initialized", c.Path())
 	if c.InitParam("refuse") != "" {
 		return errors.New("refused by a context listener")
