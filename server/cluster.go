@@ -290,7 +290,11 @@ func (s *Server) SetReplication(ctx context.Context, hostName, path string, on b
 	}
 	var key sessions.AppKey
 	if path != "" {
-		key = webapp.SessionKey(hostName, string(deploy.MakeName(path, "").Path))
+		h := s.findHost(hostName)
+		if h == nil {
+			return fmt.Errorf("no host %q", hostName)
+		}
+		key = webapp.SessionKey(h.name, string(deploy.MakeName(path, "").Path))
 		apps := s.cluster.node.Status().Apps
 		if !slices.ContainsFunc(apps, func(a cluster.AppStatus) bool { return a.Key == key }) {
 			return fmt.Errorf("no application %s of this node keeps its sessions in the cluster", key)

@@ -313,13 +313,21 @@ func (s *Server) Status() control.Status {
 // Host implements control.Backend: a host by its name or one of its aliases; "" is
 // the default host.
 func (s *Server) Host(name string) (deploy.Manager, bool) {
+	if h := s.findHost(name); h != nil {
+		return h.apps, true
+	}
+	return nil, false
+}
+
+// findHost finds a host by its name or one of its aliases; nil: there is none.
+func (s *Server) findHost(name string) *host {
 	name = cmp.Or(name, s.Config().Server.DefaultHost)
 	same := func(other string) bool { return strings.EqualFold(other, name) }
 	i := slices.IndexFunc(s.hosts, func(h *host) bool { return same(h.name) || slices.ContainsFunc(h.aliases, same) })
 	if i < 0 {
-		return nil, false
+		return nil
 	}
-	return s.hosts[i].apps, true
+	return s.hosts[i]
 }
 
 // failed names the applications that have failed, for the health check.

@@ -34,18 +34,21 @@ type Options struct {
 
 // grammar is the command line.
 type grammar struct {
-	Run      runCmd      `cmd:"" default:"withargs" help:"Serve the applications of a home (the default command)."`
-	Check    checkCmd    `cmd:"" help:"Check the configuration, bundles, or single descriptor files."`
-	Init     initCmd     `cmd:"" help:"Make a home: configuration, folders and a first page."`
-	New      newCmd      `cmd:"" help:"Make a bundle to start from: descriptor, servlet, page and test."`
-	Build    buildCmd    `cmd:"" help:"Build a bundle's source into programs that servers without Go can run."`
-	Deploy   deployCmd   `cmd:"" help:"Deploy a bundle (a folder, .war or .zip) on the running server."`
-	Reload   reloadCmd   `cmd:"" help:"Start an application anew; its sessions stay."`
-	Undeploy undeployCmd `cmd:"" help:"Stop an application and remove its files."`
-	Apps     appsCmd     `cmd:"" help:"List the applications of the running server."`
-	Status   statusCmd   `cmd:"" help:"Show where the running server listens."`
-	Worker   workerCmd   `cmd:"" help:"Run a WebAssembly program; started by the server."`
-	Version  versionCmd  `cmd:"" help:"Print the version."`
+	Run         runCmd         `cmd:"" default:"withargs" help:"Serve the applications of a home (the default command)."`
+	Check       checkCmd       `cmd:"" help:"Check the configuration, bundles, or single descriptor files."`
+	Init        initCmd        `cmd:"" help:"Make a home: configuration, folders and a first page."`
+	New         newCmd         `cmd:"" help:"Make a bundle to start from: descriptor, servlet, page and test."`
+	Build       buildCmd       `cmd:"" help:"Build a bundle's source into programs that servers without Go can run."`
+	Deploy      deployCmd      `cmd:"" help:"Deploy a bundle (a folder, .war or .zip) on the running server."`
+	Reload      reloadCmd      `cmd:"" help:"Start an application anew; its sessions stay."`
+	Undeploy    undeployCmd    `cmd:"" help:"Stop an application and remove its files."`
+	Apps        appsCmd        `cmd:"" help:"List the applications of the running server."`
+	Status      statusCmd      `cmd:"" help:"Show where the running server listens."`
+	Cluster     clusterCmd     `cmd:"" help:"Show and change the cluster."`
+	Replication replicationCmd `cmd:"" help:"Switch the replication of sessions on or off, on all nodes."`
+	Drain       drainCmd       `cmd:"" help:"Hand this node's sessions over to the others."`
+	Worker      workerCmd      `cmd:"" help:"Run a WebAssembly program; started by the server."`
+	Version     versionCmd     `cmd:"" help:"Print the version."`
 }
 
 // home are the flags of every command that needs a home.

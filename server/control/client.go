@@ -62,37 +62,44 @@ func (c *Client) Undeploy(ctx context.Context, r Request) error {
 	return c.do(ctx, http.MethodPost, "undeploy", r, nil)
 }
 
-func (c *Client) do(ctx context.Context, method, command string, in, out any) error {
+// send sends a command. The answer is no error, and the caller closes its body.
+func (c *Client) send(ctx context.Context, method, command string, in any) (*http.Response, error) {
 	var body io.Reader
 	if in != nil {
 		data, err := json.Marshal(in)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		body = bytes.NewReader(data)
 	}
 	req, err := http.NewRequestWithContext(ctx, method, "http://serval/v1/"+command, body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	res, err := c.http.Do(req)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
-		return fmt.Errorf("%w (%s)", ErrNotRunning, c.socket)
+		return nil, fmt.Errorf("%w (%s)", ErrNotRunning, c.socket)
 	}
+	if err != nil || res.StatusCode < 400 {
+		return res, err
+	}
+	defer res.Body.Close()
+	var e struct {
+		Error string `json:"error"`
+	}
+	_ = json.NewDecoder(res.Body).Decode(&e) // without a message the status says what there is to say
+	return nil, errors.New(cmp.Or(e.Error, res.Status))
+}
+
+func (c *Client) do(ctx context.Context, method, command string, in, out any) error {
+	res, err := c.send(ctx, method, command, in)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = res.Body.Close() }() // it has been read
+	defer res.Body.Close()
 	data, err := io.ReadAll(res.Body)
 	if err != nil {
 		return err
-	}
-	if res.StatusCode >= 400 {
-		var e struct {
-			Error string `json:"error"`
-		}
-		_ = json.Unmarshal(data, &e) // without a message the status says what there is to say
-		return errors.New(cmp.Or(e.Error, res.Status))
 	}
 	if out == nil {
 		return nil

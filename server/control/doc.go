@@ -8,6 +8,13 @@
 //	POST http://serval/v1/reload    {"host", "path", "version"}
 //	POST http://serval/v1/undeploy  {"host", "path", "version"}
 //
+// and on a node of a cluster, for the whole of it except drain:
+//
+//	GET  http://serval/v1/cluster
+//	POST http://serval/v1/cache        {"name", "change": {"mode", "owners", "ack", ...}}
+//	POST http://serval/v1/replication  {"host", "path", "on"}
+//	POST http://serval/v1/drain        answered with a line of JSON for each piece of progress
+//
 // An empty host is the default host. The bundle is an absolute name of a file or
 // folder on this machine, which the server copies into the host's app base. Answers
 // that are errors have a status of 4xx or 5xx and {"error": "..."}; a deployment that

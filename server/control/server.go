@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -24,6 +23,7 @@ type Backend interface {
 	Apps() []deploy.AppInfo
 	// Host finds a host by name; "" is the default host.
 	Host(name string) (deploy.Manager, bool)
+	ClusterBackend
 }
 
 // Status describes a running server.
@@ -112,6 +112,7 @@ func Handler(b Backend, logger *slog.Logger) http.Handler {
 	r.Post("/v1/undeploy", h.command(func(ctx context.Context, m deploy.Manager, c Request) (any, error) {
 		return struct{}{}, m.Undeploy(ctx, deploy.MakeName(c.Path, c.Version))
 	}))
+	h.clusterRoutes(r)
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) { fail(w, http.StatusNotFound, "no command "+r.URL.Path) })
 	return r
 }
@@ -125,10 +126,7 @@ type handler struct {
 func (h *handler) command(run func(context.Context, deploy.Manager, Request) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var c Request
-		d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest))
-		d.DisallowUnknownFields()
-		if err := d.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
-			fail(w, http.StatusBadRequest, "the request is not what was expected: "+err.Error())
+		if !decode(w, r, &c) {
 			return
 		}
 		m, ok := h.b.Host(c.Host)
@@ -139,11 +137,7 @@ func (h *handler) command(run func(context.Context, deploy.Manager, Request) (an
 		// A client that goes away does not stop what it has begun.
 		res, err := run(context.WithoutCancel(r.Context()), m, c)
 		h.log.Info("command", "command", r.URL.Path, "host", c.Host, "path", c.Path, "bundle", c.Bundle, "error", err)
-		if err != nil {
-			fail(w, http.StatusUnprocessableEntity, err.Error())
-			return
-		}
-		answer(w, http.StatusOK, res)
+		respond(w, res, err)
 	}
 }
 
