@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/serval-server/serval/cluster"
-	"github.com/serval-server/serval/cluster/replica"
 	"github.com/serval-server/serval/deploy"
 	"github.com/serval-server/serval/server/config"
 	"github.com/serval-server/serval/server/forward"
@@ -53,7 +52,7 @@ func (s *Server) joinCluster(ctx context.Context, cfg *config.Config) error {
 	}
 	c := &clustering{node: node, log: s.log, report: s.report}
 	c.client = forward.NewClient(func(ctx context.Context, to uint32) (net.Conn, error) {
-		return node.OpenStream(ctx, replica.NodeID(to))
+		return node.OpenStream(ctx, to)
 	}, s.log)
 	c.server = forward.NewServer(forward.ServerOptions{
 		Handler: http.HandlerFunc(s.serveForwarded), HeaderTimeout: cfg.Limits.HeaderTimeout.D(),
@@ -63,7 +62,7 @@ func (s *Server) joinCluster(ctx context.Context, cfg *config.Config) error {
 	for _, h := range s.hosts {
 		if h.contexts != nil {
 			h.contexts.Cluster = &hostCluster{clustering: c, host: h.name}
-			h.contexts.Sessions.Node = uint32(node.ID())
+			h.contexts.Sessions.Node = node.ID()
 		}
 	}
 	return nil
@@ -225,7 +224,7 @@ func (d *replicated) Route(ctx context.Context, id sessions.ID) (webapp.Route, e
 	if err != nil {
 		return webapp.Route{Action: webapp.RouteRefuse}, err
 	}
-	return webapp.Route{Action: actions[to.Action], Node: uint32(to.Node), Name: to.Name}, nil
+	return webapp.Route{Action: actions[to.Action], Node: to.Node, Name: to.Name}, nil
 }
 
 // Forward implements webapp.Forwarder.

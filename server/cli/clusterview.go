@@ -48,7 +48,7 @@ func totals(n *cluster.Status) (t nodeTotals) {
 		t.degrade += a.Counters.Degraded
 	}
 	for _, m := range n.Members {
-		t.sent, t.received, t.queued = t.sent+m.Sent, t.received+m.Received, max(t.queued, m.Queued)
+		t.sent, t.received, t.queued = t.sent+m.Sent, t.received+m.Received, max(t.queued, uint64(m.Queued))
 		if m.Lagging {
 			t.lagging = append(t.lagging, m.Name)
 		}
@@ -205,7 +205,7 @@ func (v clusterView) linkTable() string {
 				case m.Lagging:
 					state = "LAGGING"
 				}
-				fmt.Fprintf(w, "%s > %s\t%s\t%s\t%s\t%s\t%s\n", n.Node, m.Name, state, shortDuration(m.RTT), bytesOf(m.Queued), bytesOf(m.Sent), bytesOf(m.Received))
+				fmt.Fprintf(w, "%s > %s\t%s\t%s\t%s\t%s\t%s\n", n.Node, m.Name, state, shortDuration(m.RTT), bytesOf(uint64(m.Queued)), bytesOf(m.Sent), bytesOf(m.Received))
 			}
 		}
 	})
