@@ -68,11 +68,11 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	defer b.close()
+	defer b.Close()
 	r := newResults(o)
 	for round := 1; round <= o.rounds && ctx.Err() == nil; round++ {
 		for _, s := range chosen {
-			b.progress("round %d of %d: %s", round, o.rounds, s.name)
+			b.Progress("round %d of %d: %s", round, o.rounds, s.name)
 			r.add(b.measure(ctx, s, cells, extras))
 			if err := r.write(o.out); err != nil { // what there is survives an interruption
 				return err
@@ -83,7 +83,7 @@ func run(ctx context.Context, o options) error {
 		}
 	}
 	fmt.Print(r.markdown())
-	b.progress("written to %s", filepath.Join(o.out, "compare.{md,json}"))
+	b.Progress("written to %s", filepath.Join(o.out, "compare.{md,json}"))
 	return ctx.Err()
 }
 

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/serval-server/serval/bench/rig"
 )
 
 // sample is one measurement of one system in one round: a cell's report, or one
@@ -17,7 +19,7 @@ import (
 type sample struct {
 	System string `json:"system"`
 	Cell   string `json:"cell"`
-	report
+	rig.Report
 	Value   float64 `json:"value,omitempty"`
 	Unit    string  `json:"unit,omitempty"`
 	Problem string  `json:"problem,omitempty"`

@@ -5,10 +5,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/serval-server/serval/bench/rig"
 )
 
 func cellSample(system, cell string, cpu float64) sample {
-	return sample{System: system, Cell: cell, report: report{Requests: 1000, CPU: cpu, Bytes: cpu * 2, RPS: 5}}
+	return sample{System: system, Cell: cell, Report: rig.Report{Requests: 1000, CPU: cpu, Bytes: cpu * 2, RPS: 5}}
 }
 
 func TestMarkdownComparesWithTomcatInTheSameArrangement(t *testing.T) {

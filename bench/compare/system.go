@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/serval-server/serval/bench/rig"
 )
 
 // system is one competitor in one configuration.
@@ -30,8 +32,7 @@ type running struct {
 	targets []string
 	pids    func() string // of all processes that count, comma-separated
 	stop    func()
-	script  string   // the cluster's script, for what only clusters can: kill, join, statistics
-	env     []string // of the script
+	cluster *rig.Cluster // for what only clusters can: kill, join; nil if it is none
 }
 
 // missing is the error of a system that this machine cannot run.
@@ -39,14 +40,13 @@ type missing string
 
 func (m missing) Error() string { return "missing: " + string(m) }
 
-func servalCluster(mode string, args ...string) func(context.Context, *bench) (*running, error) {
+func servalCluster(n int, mode string, args ...string) func(context.Context, *bench) (*running, error) {
 	return func(ctx context.Context, b *bench) (*running, error) {
-		n, more := args[0], append([]string{"--mode", mode}, args[1:]...)
-		return b.cluster(ctx, filepath.Join(b.root, "bench", "serval-cluster.sh"), n, more, []string{"SERVAL=" + b.serval, "BENCH_BUNDLES=bench"})
+		return clusterSystem(b.StartServal(ctx, n, append([]string{"--mode", mode}, args...)...))
 	}
 }
 
-func tomcat(n string, args ...string) func(context.Context, *bench) (*running, error) {
+func tomcat(n int, args ...string) func(context.Context, *bench) (*running, error) {
 	return func(ctx context.Context, b *bench) (*running, error) {
 		home := os.Getenv("CATALINA_HOME")
 		if home == "" {
@@ -58,7 +58,7 @@ func tomcat(n string, args ...string) func(context.Context, *bench) (*running, e
 		if _, err := exec.LookPath("javac"); err != nil {
 			return nil, missing("a JDK, for the application in Java")
 		}
-		return b.cluster(ctx, filepath.Join(b.shared, "tomcat-cluster.sh"), n, args, nil)
+		return clusterSystem(b.StartCluster(ctx, filepath.Join(b.Shared, "tomcat-cluster.sh"), n, nil, args...))
 	}
 }
 
@@ -68,59 +68,26 @@ var systems = []system{
 	{name: "linked", about: "Serval, one node, application linked in", nodes: 1, start: startServal("bench")},
 	{name: "worker", about: "Serval, one node, application in a worker process", nodes: 1, app: "/bench-worker", start: startServal("bench-worker")},
 	{name: "wasm", about: "Serval, one node, application in WebAssembly", nodes: 1, app: "/bench-wasm", start: startServal("bench-wasm")},
-	{name: "repl-none", about: "Serval, 3 nodes, REPL, ack none", nodes: 3, start: servalCluster("repl", "3", "--ack", "none")},
-	{name: "repl-one", about: "Serval, 3 nodes, REPL, ack one (default)", nodes: 3, start: servalCluster("repl", "3", "--ack", "one")},
-	{name: "repl-all", about: "Serval, 3 nodes, REPL, ack all", nodes: 3, start: servalCluster("repl", "3", "--ack", "all")},
-	{name: "dist-3", about: "Serval, 3 nodes, DIST with 2 owners", nodes: 3, start: servalCluster("dist", "3", "--owners", "2")},
-	{name: "dist-6", about: "Serval, 6 nodes, DIST with 2 owners", nodes: 6, start: servalCluster("dist", "6", "--owners", "2")},
-	{name: "tomcat", about: "Tomcat 10.1, one node", nodes: 1, java: true, start: tomcat("1", "--manager", "none")},
-	{name: "tomcat-async", about: "Tomcat 10.1, 3 nodes, DeltaManager, asynchronous (its default)", nodes: 3, java: true, start: tomcat("3", "--send", "8")},
-	{name: "tomcat-sync", about: "Tomcat 10.1, 3 nodes, DeltaManager, synchronous with acks", nodes: 3, java: true, start: tomcat("3", "--send", "6")},
-	{name: "tomcat-backup", about: "Tomcat 10.1, 3 nodes, BackupManager", nodes: 3, java: true, start: tomcat("3", "--manager", "backup", "--send", "6")},
+	{name: "repl-none", about: "Serval, 3 nodes, REPL, ack none", nodes: 3, start: servalCluster(3, "repl", "--ack", "none")},
+	{name: "repl-one", about: "Serval, 3 nodes, REPL, ack one (default)", nodes: 3, start: servalCluster(3, "repl", "--ack", "one")},
+	{name: "repl-all", about: "Serval, 3 nodes, REPL, ack all", nodes: 3, start: servalCluster(3, "repl", "--ack", "all")},
+	{name: "dist-3", about: "Serval, 3 nodes, DIST with 2 owners", nodes: 3, start: servalCluster(3, "dist", "--owners", "2")},
+	{name: "dist-6", about: "Serval, 6 nodes, DIST with 2 owners", nodes: 6, start: servalCluster(6, "dist", "--owners", "2")},
+	{name: "tomcat", about: "Tomcat 10.1, one node", nodes: 1, java: true, start: tomcat(1, "--manager", "none")},
+	{name: "tomcat-async", about: "Tomcat 10.1, 3 nodes, DeltaManager, asynchronous (its default)", nodes: 3, java: true, start: tomcat(3, "--send", "8")},
+	{name: "tomcat-sync", about: "Tomcat 10.1, 3 nodes, DeltaManager, synchronous with acks", nodes: 3, java: true, start: tomcat(3, "--send", "6")},
+	{name: "tomcat-backup", about: "Tomcat 10.1, 3 nodes, BackupManager", nodes: 3, java: true, start: tomcat(3, "--manager", "backup", "--send", "6")},
 	{name: "redis-hash", about: "net/http, 3 nodes, hand-written sessions in Redis", nodes: 3, cookie: "session", start: startRedis("hash")},
 	{name: "redis-scs", about: "net/http, 3 nodes, scs sessions in Redis", nodes: 3, cookie: "session", start: startRedis("scs-redis")},
 	{name: "redis-gorilla", about: "net/http, 3 nodes, gorilla sessions in Redis", nodes: 3, cookie: "session", start: startRedis("gorilla")},
 }
 
-// cluster starts a cluster with a script that takes the calls of
-// tomcat-cluster.sh.
-func (b *bench) cluster(ctx context.Context, script, n string, args, env []string) (*running, error) {
-	if _, err := os.Stat(script); err != nil {
-		return nil, missing(filepath.Base(script))
-	}
-	nodes, err := strconv.Atoi(n)
+// clusterSystem is the cluster as a system that has been started.
+func clusterSystem(c *rig.Cluster, err error) (*running, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &running{script: script, env: append(env, "BENCH_RUN="+filepath.Join(b.tmp, "run"))}
-	r.stop = func() { _, _ = r.call(context.WithoutCancel(ctx), "down") }
-	out, err := r.call(ctx, append([]string{"up", n}, args...)...)
-	if err != nil {
-		r.stop()
-		return nil, fmt.Errorf("%s up %s %s: %w\n%s", filepath.Base(script), n, strings.Join(args, " "), err, out)
-	}
-	for i := 1; i <= nodes; i++ {
-		r.targets = append(r.targets, fmt.Sprintf("http://127.0.0.1:%d", 18080+i))
-	}
-	serval := strings.Contains(filepath.Base(script), "serval")
-	r.pids = func() string {
-		call := []string{"pids"}
-		if serval {
-			call = append(call, "--all")
-		}
-		out, _ := r.call(ctx, call...)
-		return strings.TrimSpace(out)
-	}
-	return r, nil
-}
-
-// call runs the cluster's script.
-func (r *running) call(ctx context.Context, args ...string) (string, error) {
-	c := exec.CommandContext(ctx, r.script, args...)
-	c.Env = append(os.Environ(), r.env...)
-	c.Stderr = os.Stderr
-	out, err := c.Output()
-	return string(out), err
+	return &running{targets: c.Targets, pids: c.Pids, stop: c.Stop, cluster: c}, nil
 }
 
 func startHello(ctx context.Context, b *bench) (*running, error) {
@@ -131,13 +98,13 @@ func startHello(ctx context.Context, b *bench) (*running, error) {
 // is measured.
 func startServal(bundle string) func(context.Context, *bench) (*running, error) {
 	return func(ctx context.Context, b *bench) (*running, error) {
-		home := filepath.Join(b.tmp, "home-"+bundle)
+		home := filepath.Join(b.Tmp, "home-"+bundle)
 		if _, err := os.Stat(home); err != nil { // else: its program is built already
-			if err := os.CopyFS(filepath.Join(home, "webapps", bundle), os.DirFS(filepath.Join(b.root, "bench", "home", "webapps", bundle))); err != nil {
+			if err := os.CopyFS(filepath.Join(home, "webapps", bundle), os.DirFS(filepath.Join(b.Root, "bench", "home", "webapps", bundle))); err != nil {
 				return nil, err
 			}
 		}
-		return b.process(ctx, "http://127.0.0.1:18081", "/"+bundle+"/hello", b.serval, "run", "--home", home, "--http", "127.0.0.1:18081")
+		return b.process(ctx, "http://127.0.0.1:18081", "/"+bundle+"/hello", b.Serval, "run", "--home", home, "--http", "127.0.0.1:18081")
 	}
 }
 
@@ -145,7 +112,7 @@ func startServal(bundle string) func(context.Context, *bench) (*running, error) 
 func (b *bench) process(ctx context.Context, url, path string, command ...string) (*running, error) {
 	c := exec.Command(command[0], command[1:]...)
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	log, err := os.Create(filepath.Join(b.tmp, filepath.Base(command[0])+".log"))
+	log, err := os.Create(filepath.Join(b.Tmp, filepath.Base(command[0])+".log"))
 	if err != nil {
 		return nil, err
 	}
@@ -153,13 +120,13 @@ func (b *bench) process(ctx context.Context, url, path string, command ...string
 	if err := c.Start(); err != nil {
 		return nil, errors.Join(err, log.Close())
 	}
-	r := &running{targets: []string{url}, pids: func() string { return family(c.Process.Pid) }}
+	r := &running{targets: []string{url}, pids: func() string { return rig.Family(c.Process.Pid) }}
 	r.stop = func() {
 		_ = c.Process.Signal(syscall.SIGTERM)
 		_ = c.Wait()
 		_ = log.Close()
 	}
-	if _, err := waitFor(ctx, url+path, 3*time.Minute); err != nil {
+	if err := rig.WaitFor(ctx, url+path, 3*time.Minute); err != nil {
 		r.stop()
 		return nil, err
 	}
@@ -177,13 +144,13 @@ func startRedis(mode string) func(context.Context, *bench) (*running, error) {
 				p.stop()
 			}
 		}
-		redis := exec.Command("redis-server", "--port", "19190", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", b.tmp)
+		redis := exec.Command("redis-server", "--port", "19190", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", b.Tmp)
 		if err := redis.Start(); err != nil {
 			return nil, err
 		}
 		parts = append(parts, &running{stop: func() { _ = redis.Process.Kill(); _ = redis.Wait() },
 			pids: func() string { return strconv.Itoa(redis.Process.Pid) }})
-		if err := waitPort(ctx, "127.0.0.1:19190"); err != nil {
+		if err := rig.WaitPort(ctx, "127.0.0.1:19190", 10*time.Second); err != nil {
 			stop()
 			return nil, err
 		}
