@@ -263,11 +263,11 @@ func TestRouteOfCookie(t *testing.T) {
 			a.change = func(d *descriptor.WebApp) { d.Replication.UseJK = test.useJK }
 			c, log := a.start(t)
 			made := ask(c, http.MethodGet, "/shop/s", "")
-			real := sessions.ID(made.Cookies[0].Value).Real()
-			if got := made.Cookies[0].Value; got != string(real)+test.id {
+			id0 := sessions.ID(made.Cookies[0].Value).Real()
+			if got := made.Cookies[0].Value; got != string(id0)+test.id {
 				t.Errorf("made with %q", got)
 			}
-			id := string(real) + test.request
+			id := string(id0) + test.request
 			var res answer
 			if test.inURL {
 				res = ask(c, http.MethodGet, "/shop/s;SID="+id, "")
@@ -279,7 +279,7 @@ func TestRouteOfCookie(t *testing.T) {
 			}
 			got := "-"
 			if len(res.Cookies) > 0 {
-				got = strings.TrimPrefix(res.Cookies[0].Value, string(real))
+				got = strings.TrimPrefix(res.Cookies[0].Value, string(id0))
 				if k := res.Cookies[0]; k.Name != "SID" || k.Path != "/shop" {
 					t.Errorf("cookie %v", k)
 				}
@@ -393,7 +393,7 @@ func TestAcknowledgement(t *testing.T) {
 	}
 	got := make(chan result)
 	go func() {
-		res, err := http.Get(srv.URL + "/s") //nolint:bodyclose // closed below
+		res, err := http.Get(srv.URL + "/s")
 		got <- result{res, err}
 	}()
 	select {
