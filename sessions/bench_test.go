@@ -2,7 +2,11 @@ package sessions
 
 import (
 	"context"
+	"net/http"
+	"net/http/httptest"
 	"testing"
+
+	"github.com/serval-server/serval/descriptor"
 )
 
 // BenchmarkRequest is what a request that counts in its session costs here: find,
@@ -42,4 +46,32 @@ func BenchmarkRequest(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkTracker reads the session's id from a request that has other cookies
+// too, and writes its cookie.
+func BenchmarkTracker(b *testing.B) {
+	t, err := NewTracker("/shop", descriptor.SessionConfig{}, descriptor.ContextFile{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	const id = ID("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA.node1")
+	r := httptest.NewRequest(http.MethodGet, "/shop/cart", nil)
+	r.Header.Set("Cookie", "theme=dark; _ga=GA1.2.1234567890.1700000000; JSESSIONID="+string(id)+"; lang=en")
+	b.Run("read", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if got := t.ReadIDs(r); len(got) != 1 || got[0].ID != id {
+				b.Fatal(got)
+			}
+		}
+	})
+	b.Run("set", func(b *testing.B) {
+		h := http.Header{}
+		b.ReportAllocs()
+		for b.Loop() {
+			clear(h)
+			t.SetCookie(h, id, true)
+		}
+	})
 }

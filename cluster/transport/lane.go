@@ -70,7 +70,7 @@ func (l *lane) send(it *wire.Item) {
 	case l.closed:
 		l.counts.dropped++
 		return
-	case isAck(it):
+	case it.Ack():
 		// A lagging peer still gets acknowledgements: they are no more than
 		// what it has sent, and it may have stopped waiting for us.
 		l.queue.addAck(it, size)
@@ -286,9 +286,4 @@ func (l *lane) shut() {
 	defer l.mu.Unlock()
 	l.closed = true
 	l.queue = queue{}
-}
-
-func isAck(it any) bool {
-	a, ok := it.(interface{ Ack() bool })
-	return ok && a.Ack()
 }

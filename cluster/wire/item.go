@@ -132,6 +132,9 @@ func AppNumber(key string) uint32 { return uint32(xxhash.Sum64String(key)) }
 // not less than its part of a batch.
 func (it *Item) Size() int { return it.size }
 
+// Ack reports whether the item is an acknowledgement: a replica.Ack.
+func (it *Item) Ack() bool { return it.kind == kindAck }
+
 // Bulk reports whether the item may wait behind live traffic.
 func (it *Item) Bulk() bool { return it.bulk }
 
