@@ -65,11 +65,11 @@ func resolved(t rapid.TB, got, sent replica.Message) string {
 		}
 		got = &c
 	}
-	return print(got)
+	return describe(got)
 }
 
-// print writes a message with all that it says.
-func print(m replica.Message) string {
+// describe writes a message with all that it says.
+func describe(m replica.Message) string {
 	var b strings.Builder
 	state := func(s *replica.State) {
 		if s != nil {
@@ -119,7 +119,7 @@ func TestMessagesComeAsTheyWereSent(t *testing.T) {
 				if g.app != sent[i].app || g.shard != sent[i].shard {
 					t.Fatalf("for %d/%d, sent to %d/%d", g.app, g.shard, sent[i].app, sent[i].shard)
 				}
-				if g, w := resolved(t, g.m, sent[i].m), print(sent[i].m); g != w {
+				if g, w := resolved(t, g.m, sent[i].m), describe(sent[i].m); g != w {
 					t.Fatalf("message %d\n got %s\nsent %s", i, g, w)
 				}
 			}
@@ -137,7 +137,7 @@ func TestItemsServeAllPeers(t *testing.T) {
 			it := NewItem(1, 2, m, false)
 			for _, l := range lanes[:rapid.IntRange(1, 3).Draw(t, "peers")] {
 				got := collect(t, l.bDec, l.aEnc.AppendBatch(nil, []*Item{it}))
-				if g, w := resolved(t, got[0].m, m), print(m); g != w {
+				if g, w := resolved(t, got[0].m, m), describe(m); g != w {
 					t.Fatalf("got %s\nsent %s", g, w)
 				}
 			}
@@ -307,7 +307,7 @@ func TestTablesForgetInLockStep(t *testing.T) {
 	l := newBoth()
 	last := map[int]replica.Dot{}
 	clock := 0
-	for round := range 3 {
+	for round := range 2 {
 		for part := range 20 {
 			var items []*Item
 			var sent []*replica.Update
@@ -324,8 +324,8 @@ func TestTablesForgetInLockStep(t *testing.T) {
 				items = append(items, NewItem(1, 2, u, false))
 			}
 			for i, g := range collect(t, l.bDec, l.aEnc.AppendBatch(nil, items)) {
-				if print(g.m) != print(sent[i]) {
-					t.Fatalf("got %s\nsent %s", print(g.m), print(sent[i]))
+				if describe(g.m) != describe(sent[i]) {
+					t.Fatalf("got %s\nsent %s", describe(g.m), describe(sent[i]))
 				}
 			}
 		}
@@ -354,7 +354,7 @@ func TestBulkIsCompressed(t *testing.T) {
 	if len(b) > raw/2 {
 		t.Errorf("%d bytes became %d", raw, len(b))
 	}
-	if got := collect(t, l.bDec, b); len(got) != 64 || print(got[63].m) != print(replica.Copy{State: got[63].m.(replica.Copy).State, Reign: replica.Reign{Epoch: 1, Home: 2}}) {
+	if got := collect(t, l.bDec, b); len(got) != 64 || describe(got[63].m) != describe(replica.Copy{State: got[63].m.(replica.Copy).State, Reign: replica.Reign{Epoch: 1, Home: 2}}) {
 		t.Errorf("%d messages", len(got))
 	}
 }

@@ -30,24 +30,24 @@ var ErrPatch = errors.New("patch does not fit")
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Patch says how new differs from old, if that takes at most three quarters of
-// the bytes of new itself; otherwise it returns false. Values of the two kinds
+// Patch says how a value differs from the old one, if that takes at most three
+// quarters of the bytes of the value itself; otherwise it returns false. Values of the two kinds
 // (bytes, map) have no patch between them. A patch never makes more than
 // [MaxInflate] times its own length and the length of old.
-func Patch(old, new replica.Value) ([]byte, bool) {
-	if new.Map != nil {
-		return patchMaps(old.Map, new.Map)
+func Patch(old, now replica.Value) ([]byte, bool) {
+	if now.Map != nil {
+		return patchMaps(old.Map, now.Map)
 	}
-	if old.Map != nil || len(old.Bytes) == 0 || len(new.Bytes) > maxValue || len(old.Bytes) > maxValue {
+	if old.Map != nil || len(old.Bytes) == 0 || len(now.Bytes) > maxValue || len(old.Bytes) > maxValue {
 		return nil, false
 	}
 	var head [patchHead]byte
-	b := appendDifference(make([]byte, patchHead, 160), old.Bytes, new.Bytes)
-	if len(b) > len(new.Bytes)/4*3 || len(new.Bytes) > limit(old.Bytes, len(b)-1) {
+	b := appendDifference(make([]byte, patchHead, 160), old.Bytes, now.Bytes)
+	if len(b) > len(now.Bytes)/4*3 || len(now.Bytes) > limit(old.Bytes, len(b)-1) {
 		return nil, false
 	}
 	head[0] = b[patchHead] // appendDifference begins with the kind
-	binary.LittleEndian.PutUint32(head[1:], sumBytes(old.Bytes, new.Bytes))
+	binary.LittleEndian.PutUint32(head[1:], sumBytes(old.Bytes, now.Bytes))
 	b = b[1:]
 	copy(b, head[:])
 	return b, true
@@ -56,16 +56,16 @@ func Patch(old, new replica.Value) ([]byte, bool) {
 // limit is how long the result of a patch may be.
 func limit(old []byte, patch int) int { return min(maxValue, len(old)+MaxInflate*patch) }
 
-func sumBytes(old, new []byte) uint32 {
-	return crc32.Update(crc32.Checksum(old, castagnoli), castagnoli, new)
+func sumBytes(old, now []byte) uint32 {
+	return crc32.Update(crc32.Checksum(old, castagnoli), castagnoli, now)
 }
 
-// appendDifference appends kind, length of new, and the shorter of two ways to
-// make it of old.
-func appendDifference(b, old, new []byte) []byte {
+// appendDifference appends kind, length of the value, and the shorter of two
+// ways to make it of the old one.
+func appendDifference(b, old, now []byte) []byte {
 	at := len(b)
-	b = appendSplice(appendUvarint(append(b, patchSplice), uint64(len(new))), old, new)
-	if len(b)-at <= len(new)/4 || len(old) < s2.MinDictSize || len(old) > s2.MaxDictSize {
+	b = appendSplice(appendUvarint(append(b, patchSplice), uint64(len(now))), old, now)
+	if len(b)-at <= len(now)/4 || len(old) < s2.MinDictSize || len(old) > s2.MaxDictSize {
 		return b
 	}
 	// Much is new: let s2 look for what splice does not see.
@@ -73,8 +73,8 @@ func appendDifference(b, old, new []byte) []byte {
 	if dict == nil {
 		return b
 	}
-	if block := dict.Encode(nil, new); len(block) < len(b)-at-4 {
-		b = append(appendUvarint(append(b[:at], patchS2), uint64(len(new))), block...)
+	if block := dict.Encode(nil, now); len(block) < len(b)-at-4 {
+		b = append(appendUvarint(append(b[:at], patchS2), uint64(len(now))), block...)
 	}
 	return b
 }
@@ -145,14 +145,14 @@ func sumEntry(name string, value []byte) uint32 {
 // not by the same amount.
 func sumMaps(base, result uint32) uint32 { return base*31 + result }
 
-func patchMaps(old, new map[string][]byte) ([]byte, bool) {
+func patchMaps(old, now map[string][]byte) ([]byte, bool) {
 	if old == nil {
 		return nil, false
 	}
 	var base, result uint32
 	var changed []string
-	whole := 0 // bytes that new takes itself
-	for name, v := range new {
+	whole := 0 // bytes that now takes itself
+	for name, v := range now {
 		whole += len(name) + len(v) + 2
 		o, ok := old[name]
 		switch {
@@ -170,7 +170,7 @@ func patchMaps(old, new map[string][]byte) ([]byte, bool) {
 		}
 	}
 	for name, o := range old {
-		if _, ok := new[name]; !ok {
+		if _, ok := now[name]; !ok {
 			base += sumEntry(name, o)
 			changed = append(changed, name)
 		}
@@ -181,7 +181,7 @@ func patchMaps(old, new map[string][]byte) ([]byte, bool) {
 	for _, name := range changed {
 		b = appendString(b, name)
 		o, was := old[name]
-		v, is := new[name]
+		v, is := now[name]
 		f, data := formRemove, []byte(nil)
 		if is {
 			f, data = encodeEntry(o, was, v)

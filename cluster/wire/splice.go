@@ -28,7 +28,7 @@ const (
 	// block is how many bytes of the old value are found again wherever they
 	// are; it is also the least step of the index of them.
 	block     = 16
-	blockBits = 12 // of the hash: all blocks of an old value of 64 KiB
+	blockBits = 14 // of the hash at most: half as many blocks are kept
 	// near is how far around a place the old value is searched for short
 	// matches (words of a text, keys of an encoding) as well.
 	near     = 2 << 10
@@ -42,6 +42,7 @@ type splicer struct {
 	old, new []byte
 	place    int // in old: where the last command ended
 	blocks   [1 << blockBits]uint32
+	shift    int // of a hash: blocks has 1<<(64-shift) entries in use
 	words    [1 << nearBits]uint32
 	// words has the old value's [from, to).
 	from, to int
@@ -49,14 +50,14 @@ type splicer struct {
 
 var splicers = sync.Pool{New: func() any { return new(splicer) }}
 
-// appendSplice appends the commands that make new of old.
-func appendSplice(b, old, new []byte) []byte {
-	head := commonPrefix(old, new)
-	tail := commonSuffix(old[head:], new[head:])
+// appendSplice appends the commands that make a value of the old one.
+func appendSplice(b, old, now []byte) []byte {
+	head := commonPrefix(old, now)
+	tail := commonSuffix(old[head:], now[head:])
 	s := splicers.Get().(*splicer)
-	s.out, s.old, s.new, s.place, s.from, s.to = b, old, new, 0, 0, 0
+	s.out, s.old, s.new, s.place, s.from, s.to = b, old, now, 0, 0, 0
 	s.copy(0, head)
-	s.middle(head, len(old)-tail, len(new)-tail)
+	s.middle(head, len(old)-tail, len(now)-tail)
 	b = s.out
 	s.out, s.old, s.new = nil, nil, nil
 	splicers.Put(s)
@@ -88,23 +89,25 @@ func (s *splicer) middle(at, oldEnd, newEnd int) {
 	s.literal(lit, newEnd)
 }
 
-func hash16(b []byte) uint32 {
-	a, c := binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])
-	return uint32((a*0x9E3779B185EBCA87 ^ bits.RotateLeft64(c, 29)) * 0xC2B2AE3D27D4EB4F >> (64 - blockBits))
+func (s *splicer) hash(b []byte) uint64 {
+	x, y := binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])
+	return (x*0x9E3779B185EBCA87 ^ bits.RotateLeft64(y, 29)) * 0xC2B2AE3D27D4EB4F >> s.shift
 }
 
 // index takes note of the blocks of old[from:to], of as many as there is room for.
 func (s *splicer) index(from, to int) {
-	clear(s.blocks[:])
-	step := max(block, (to-from)>>blockBits)
+	step := max(block, (to-from)>>(blockBits-1))
+	size := min(blockBits, bits.Len(uint((to-from)/step))+1)
+	s.shift = 64 - size
+	clear(s.blocks[:1<<size])
 	for i := from; i+block <= to; i += step {
-		s.blocks[hash16(s.old[i:])] = uint32(i) + 1
+		s.blocks[s.hash(s.old[i:])] = uint32(i) + 1
 	}
 }
 
 // find is where in old the block at new[i] is; -1 if it is not known.
 func (s *splicer) find(i int) int {
-	from := int(s.blocks[hash16(s.new[i:])]) - 1
+	from := int(s.blocks[s.hash(s.new[i:])]) - 1
 	if from < 0 || !bytes.Equal(s.old[from:from+block], s.new[i:i+block]) {
 		return -1
 	}
@@ -162,7 +165,7 @@ func (s *splicer) indexNear(at int) {
 
 func (s *splicer) plain(from, to int) {
 	if from < to {
-		s.out = appendUvarint(s.out, uint64(to-from)<<spliceBits|spliceLiteral)
+		s.out = appendUvarint(s.out, uint64(to-from)<<spliceBits) // spliceLiteral
 		s.out = append(s.out, s.new[from:to]...)
 		s.place += to - from
 	}

@@ -154,7 +154,7 @@ func (d *Decoder) name(r *reader) string {
 	}
 }
 
-// got numbers a message that can be acknowledged.
+// receive numbers a message that can be acknowledged.
 func (a *acks) receive(n numbered) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -98,7 +98,7 @@ func (r *reader) value(f form, data []byte, at int) replica.Value {
 	case formPacked:
 		return replica.Value{Bytes: r.unpack(data, at)}
 	case formMap:
-		return replica.Value{Map: r.entries(data, at)}
+		return replica.Value{Map: r.entries(slices.Clone(data), at)}
 	case formMapPacked:
 		return replica.Value{Map: r.entries(r.unpack(data, at), at)}
 	}
@@ -115,9 +115,8 @@ func appendMap(b []byte, m map[string][]byte) []byte {
 	return b
 }
 
-// entries decodes a map. Its values are one copy of the input's.
+// entries decodes a map. Its values are parts of data.
 func (r *reader) entries(data []byte, at int) map[string][]byte {
-	data = slices.Clone(data)
 	in := newReader(data)
 	n := in.count(2, "number of entries")
 	m := make(map[string][]byte, n)
