@@ -12,6 +12,7 @@
 #   serval-cluster.sh pids [--all]     process ids in node order; --all: their workers too
 #   serval-cluster.sh stats I [gc]     sessions, heap, RSS, CPU of node I
 #   serval-cluster.sh errors           count WARN and ERROR lines of all nodes' logs
+#   serval-cluster.sh log I [PATTERN]  lines of node I's log
 #   serval-cluster.sh cli I ARGS...    serval's own commands for node I: cli 1 cluster status
 #
 # options:
@@ -199,6 +200,7 @@ errors)
             sed -E 's/"time":"[^"]*",//; s/[A-Za-z0-9_-]{32}(\.node[0-9]+)?/ID/g; s/[0-9]+/#/g' | cut -c1-200 | sort | uniq -c | sort -rn | head -6 || true
         echo
     done;;
+log) grep -E -- "${2:-.}" "$run/node${1:?I}/log" || true;;
 cli) i=${1:?I}; shift; serval "$@" --home "$run/node$i";;
 *) sed -n '2,/^set -/p' "${BASH_SOURCE[0]}" | sed '$d; s/^# \{0,1\}//';;
 esac
