@@ -161,7 +161,7 @@ func (b *book) look(h *host) {
 	for _, r := range b.sessions {
 		was, now := h.mark(r), h.node.State(r.id)
 		if now == nil {
-			if was.known && was.kind == replica.Live && b.w.now-r.served < b.w.cfg.MaxIdle*97/100 {
+			if was.known && was.kind == replica.Live && !r.ends && b.w.cfg.Touch >= 0 && b.w.now-r.served < b.w.cfg.MaxIdle*97/100 {
 				b.w.fail("I1a: %s has forgotten %s, used %v ago", h.name, r.id, b.w.now-r.served)
 			}
 			*was = mark{}

@@ -83,6 +83,7 @@ func drawNetwork(w *world) {
 	}
 	if w.net.streams = r.IntN(2) == 0; w.net.streams {
 		w.stats.add("streams")
+		w.cfg.Retry = []time.Duration{100 * time.Millisecond, 5 * time.Second}[r.IntN(2)]
 		w.net.bound = []int{4, 64, 1 << 20}[r.IntN(3)]
 		w.net.idle = time.Duration(500+r.IntN(2500)) * time.Millisecond
 		return

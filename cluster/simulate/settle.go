@@ -58,6 +58,12 @@ func (b *book) converged() {
 				}
 				continue
 			}
+			if b.w.cfg.Strict && b.hopeless(r.id) {
+				if !slices.ContainsFunc(b.w.nodes, func(h *host) bool { return h.up && b.has(h.node.State(r.id), ch) }) {
+					b.w.fail("I1: acknowledged change %d (%v) of %s is lost", ch.number, ch.dot, r.id)
+				}
+				continue
+			}
 			if !b.has(first, ch) {
 				b.w.fail("I1: acknowledged change %d (%v) of %s is lost", ch.number, ch.dot, r.id)
 			}
