@@ -6,7 +6,8 @@ import "slices"
 type Joined struct {
 	// Changed reports whether the receiver now includes more than before.
 	Changed bool
-	// Forked reports whether each side had changes that the other lacked.
+	// Forked reports whether the receiver learns of a fork: each side had
+	// changes that the other lacked, or the other had joined two such sides.
 	Forked bool
 	// Shadowed counts the versions in the receiver that a concurrent one with
 	// a higher dot hides.
@@ -27,15 +28,18 @@ func (s *State) Join(o *State) Joined {
 	j.Changed = true
 	if o.Seen.Includes(s.Seen) {
 		c := o.Clone()
+		j.Forked = s.Known() && len(c.Heads) > len(s.Heads)
 		s.Heads, s.Seen, s.Registers = c.Heads, c.Seen, c.Registers
-		return j
+	} else {
+		j.Forked = true
+		s.Registers = s.joinRegisters(o)
+		s.Heads = joinDots(s.Heads, o.Heads, s.Seen, o.Seen)
+		s.Seen = s.Seen.Union(o.Seen)
 	}
-	j.Forked = true
-	s.Registers = s.joinRegisters(o)
-	s.Heads = joinDots(s.Heads, o.Heads, s.Seen, o.Seen)
-	s.Seen = s.Seen.Union(o.Seen)
 	for _, r := range s.Registers {
-		j.Shadowed += len(r.Versions) - 1
+		if j.Forked {
+			j.Shadowed += len(r.Versions) - 1
+		}
 	}
 	return j
 }

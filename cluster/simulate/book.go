@@ -31,6 +31,7 @@ type record struct {
 	served  time.Duration // when it was last served
 	server  *host         // and where
 	ends    bool          // a request has tried to end it
+	expired int           // how often a home has expired it
 }
 
 // change is one change that a request made.

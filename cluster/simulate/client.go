@@ -1,7 +1,10 @@
 package main
 
 import (
+	"encoding/base64"
 	"fmt"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/serval-server/serval/cluster/replica"
@@ -110,14 +113,26 @@ func (w *world) arrive(r *request, h *host) {
 func (w *world) create(r *request) {
 	c := r.client
 	c.serial++
-	place := fmt.Sprintf("%08x", w.rng.Uint32())
-	id := replica.SessionID(fmt.Sprintf("%s-%d.%d", place, c.name, c.serial))
+	id := w.newID(replica.SessionID(fmt.Sprintf("%08x", w.rng.Uint32())), fmt.Sprintf("-%d.%d", c.name, c.serial))
 	c.id, c.last = id, nil
 	r.id = id
 	r.host.node.Create(w.local(r.host), id)
 	w.stats.add("created")
 	w.book.created(id, r.host)
 	w.write(r.host, r)
+}
+
+// newID is a session's first id or its next one: its name is easier to read than
+// the form of the servers, which is shorter on the wire.
+func (w *world) newID(id replica.SessionID, name string) replica.SessionID {
+	if !w.plan.real {
+		return id + replica.SessionID(name)
+	}
+	raw := make([]byte, 18)
+	for i := range raw {
+		raw[i] = byte(w.rng.Uint32())
+	}
+	return id[:8] + replica.SessionID(base64.RawURLEncoding.EncodeToString(raw))
 }
 
 // answered takes a node's verdict on a request.
@@ -179,7 +194,7 @@ func (w *world) act(h *host, r *request) {
 	case k == 39 && r.client.id == r.id:
 		w.stats.add("rename")
 		ch := w.book.change(r, h)
-		w.book.ends(ch, r.id+"'")
+		w.book.ends(ch, w.newID(r.id, "'"))
 		h.node.Rename(w.local(h), r.number, r.id, ch.newID)
 	default:
 		w.write(h, r)
@@ -191,7 +206,7 @@ func (w *world) act(h *host, r *request) {
 // copy may ever show one of the two without the other.
 func (w *world) write(h *host, r *request) {
 	ch := w.book.change(r, h)
-	v := replica.Value{Bytes: fmt.Appendf(nil, "%d", ch.number)}
+	v := replica.Value{Bytes: w.value(ch)}
 	ops := []replica.Op{{Key: "x", Value: v}, {Key: "y", Value: v}}
 	if w.chance(0.3) {
 		ops = append(ops, replica.Op{Key: "z", Value: v, Remove: w.chance(0.5)})
@@ -199,6 +214,19 @@ func (w *world) write(h *host, r *request) {
 	before := w.book.headOf(h, r.id)
 	h.node.Commit(w.local(h), r.number, r.id, ops)
 	w.book.committed(h, ch, before)
+}
+
+// value is what a change writes: most of a long one stays the same.
+func (w *world) value(ch *change) []byte {
+	v := make([]byte, 0, w.plan.value+16)
+	for i := 0; len(v) < w.plan.value; i++ {
+		v = fmt.Appendf(v, "%s has %d; ", ch.id, i*i)
+	}
+	at := 0
+	if len(v) > 0 {
+		at = ch.number * 97 % len(v)
+	}
+	return slices.Insert(v, at, []byte(strconv.Itoa(ch.number))...)
 }
 
 // released takes the news that a change's request may be answered.

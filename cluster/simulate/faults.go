@@ -204,7 +204,7 @@ func (w *world) drainOn(h *host, id replica.NodeID, tries int) {
 // unsent says whether messages of a host are still under way.
 func (w *world) unsent(h *host) bool {
 	for _, p := range w.nodes {
-		if p != h && p.up && len(w.net.link[h.index][p.index].queue) > 0 {
+		if l := &w.net.link[h.index][p.index]; p != h && p.up && len(l.queue)+len(l.flying) > 0 {
 			return true
 		}
 	}

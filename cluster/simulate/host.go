@@ -154,6 +154,10 @@ func (w *world) effect(h *host, e replica.Effect) {
 		w.logf("%s finds %s overdue", h.name, e.ID)
 		w.book.expired(h, e.ID)
 		h.node.End(w.local(h), 0, e.ID, replica.Expired)
+		if s := h.node.State(e.ID); s != nil && s.Life.Kind == replica.Dead {
+			w.stats.add("expired")
+			w.book.record(e.ID).expired++
+		}
 	case replica.Lost:
 		w.stats.add("lost")
 		w.logf("%s loses %s to %d", h.name, e.ID, e.Home)

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,6 +27,7 @@ func main() {
 	verbose := flag.Bool("v", false, "print the history of the first seed")
 	planted := flag.Bool("planted", false, "run the planted bugs: each must be caught within the seeds")
 	flag.Parse()
+	debug.SetGCPercent(400) // each history is small, and soon forgotten
 	if *planted {
 		os.Exit(runPlanted(*first, *seeds))
 	}

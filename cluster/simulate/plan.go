@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/serval-server/serval/cluster/replica"
+	"github.com/serval-server/serval/cluster/wire"
 )
 
 // plan is the shape of one run; a seed draws it.
@@ -14,6 +15,8 @@ type plan struct {
 	misroute        float64
 	linger          float64 // the chance that the application takes its time
 	late            int     // hosts that join while the others are at work
+	value           int     // how many bytes a value has at least
+	real            bool    // ids have the form of the servers'
 }
 
 // faults is how much goes wrong in one run.
@@ -84,6 +87,11 @@ func drawNetwork(w *world) {
 	if w.net.streams = r.IntN(2) == 0; w.net.streams {
 		w.stats.add("streams")
 		w.cfg.Retry = []time.Duration{100 * time.Millisecond, 5 * time.Second}[r.IntN(2)]
+		w.net.wire = r.IntN(2) == 0
+		w.cfg.Unpatch = wire.Unpatch
+		if w.net.wire {
+			w.plan.value, w.plan.real = []int{0, 700, 3000}[r.IntN(3)], r.IntN(2) == 0
+		}
 		w.net.bound = []int{4, 64, 1 << 20}[r.IntN(3)]
 		w.net.idle = time.Duration(500+r.IntN(2500)) * time.Millisecond
 		return

@@ -34,6 +34,9 @@ func (w *world) settle() {
 		w.run(w.now + time.Second)
 		w.book.converged()
 	}
+	if w.broken == nil && w.cfg.MaxIdle > time.Minute && w.seed%4 != 0 {
+		return // to wait for the end of all sessions takes longer than all the rest
+	}
 	if w.broken == nil {
 		w.run(w.now + 2*(w.cfg.MaxIdle+w.cfg.Grace) + w.cfg.AdoptAfter)
 	}
@@ -48,6 +51,9 @@ func (b *book) converged() {
 	for _, r := range b.sessions {
 		first, reign := b.home(r.id)
 		b.ownersEqual(r.id, first, reign)
+		if first != nil && first.Life.Kind == replica.Live && !(b.w.cfg.Strict && b.hopeless(r.id)) {
+			b.overtaken(r, first)
+		}
 		for _, ch := range r.changes {
 			if !ch.acked || !b.survives(ch) {
 				continue
@@ -157,6 +163,41 @@ func (b *book) allExpired() {
 			if s := h.node.State(r.id); s != nil && s.Life.Kind == replica.Live {
 				b.w.fail("I11: %s still has %s, last used %v ago", h.name, r.id, b.w.now-r.served)
 			}
+		}
+	}
+	for _, r := range b.sessions {
+		b.endedOnce(r)
+	}
+}
+
+// endedOnce: a session that nobody has ended was expired by a home, for its
+// listeners want to know, and by one only while nothing went wrong.
+func (b *book) endedOnce(r *record) {
+	f, n := b.w.faults, b.w.net
+	well := !f.crash && !f.pause && !f.partition && !f.drain && f.alarm == 0 && n.drop == 0 && n.spike == 0
+	safe := slices.ContainsFunc(r.changes, func(ch *change) bool { return ch.acked && b.survives(ch) })
+	switch {
+	case r.expired > 1 && well:
+		b.w.fail("I11: %s was expired %d times", r.id, r.expired)
+	case r.expired == 0 && !r.ends && safe && !(b.w.cfg.Strict && b.hopeless(r.id)):
+		b.w.fail("I11: %s has vanished, and no home has expired it", r.id)
+	}
+}
+
+// overtaken: what is shown is not older than what was acknowledged later, unless
+// a fork was counted.
+func (b *book) overtaken(r *record, s *replica.State) {
+	x, ok := s.Get("x")
+	if !ok || b.forked[r.id] {
+		return
+	}
+	i := slices.IndexFunc(r.changes, func(ch *change) bool { return ch.dot == x.Dot })
+	if i < 0 || !r.changes[i].acked {
+		return
+	}
+	for _, ch := range r.changes {
+		if ch.acked && !ch.end && ch.began > r.changes[i].ackedAt && b.survives(ch) {
+			b.w.fail("I1: %s shows change %d though change %d came after it, and no fork was counted", r.id, r.changes[i].number, ch.number)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/serval-server/serval/cluster/replica"
+	"github.com/serval-server/serval/cluster/wire"
 )
 
 // world is one simulated cluster: nodes, the network between them, clients and
@@ -34,6 +35,10 @@ type world struct {
 	events  int
 	stats   *counters
 	broken  error
+	encoded struct { // the latest update that was encoded
+		update *replica.Update
+		item   *wire.Item
+	}
 }
 
 // maxEvents is more than any run needs that does not go round in circles.

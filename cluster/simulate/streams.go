@@ -1,0 +1,169 @@
+package main
+
+import (
+	"time"
+
+	"github.com/serval-server/serval/cluster/replica"
+	"github.com/serval-server/serval/cluster/wire"
+)
+
+// link is one end of a connection. As the real transport does, it sends all that
+// has queued up as one batch, and the next one when that has been processed.
+type link struct {
+	open   bool
+	age    int // counts the connections
+	queue  []replica.Message
+	flying []replica.Message // the batch under way
+	bytes  []byte            // the same, encoded
+	behind bool              // overflowed: the peer is lagging until the queue is empty
+	out    *wire.Encoder
+	in     *wire.Decoder
+}
+
+// enqueue puts a message at the end of a link's queue. One that has too much
+// under way drops what comes, and its peer is lagging, until it is empty.
+func (w *world) enqueue(h, to *host, msg replica.Message) {
+	l := &w.net.link[h.index][to.index]
+	switch {
+	case !l.open, l.behind:
+		w.stats.add("dropped")
+		return
+	case len(l.queue) >= w.net.bound:
+		w.stats.add("queue full")
+		w.logf("%s: the queue to %s is full", h.name, to.name)
+		l.behind = true
+		w.setLagging(h, to, true)
+		return
+	}
+	l.queue = append(l.queue, msg)
+	if len(l.flying) == 0 {
+		w.launch(h, to, l)
+	}
+}
+
+// launch sends what has queued up.
+func (w *world) launch(h, to *host, l *link) {
+	l.flying, l.queue = l.queue, l.flying[:0]
+	l.bytes = nil
+	if w.net.wire {
+		items := make([]*wire.Item, len(l.flying))
+		for i, m := range l.flying {
+			items[i] = w.item(m)
+		}
+		l.bytes = l.out.AppendBatch(nil, items)
+		w.stats.n["wire bytes"] += len(l.bytes)
+	}
+	w.pump(h, to, w.delay(h, to))
+}
+
+// item encodes a message; an update only once for all its receivers.
+func (w *world) item(m replica.Message) *wire.Item {
+	if u, ok := m.(*replica.Update); ok {
+		if u != w.encoded.update {
+			w.encoded.update, w.encoded.item = u, wire.NewItem(simulated, 0, m, false)
+		}
+		return w.encoded.item
+	}
+	return wire.NewItem(simulated, 0, m, w.chance(0.1))
+}
+
+// simulated is the number of the application.
+const simulated = 7
+
+// pump delivers the batch of a link after a while, then sends the next one.
+func (w *world) pump(h, to *host, d time.Duration) {
+	l := &w.net.link[h.index][to.index]
+	age, from, id := l.age, h.id, to.id
+	w.after(d, func() {
+		if l.age != age {
+			return
+		}
+		if w.net.cut[h.index][to.index] > 0 || to.paused {
+			w.pump(h, to, 20*time.Millisecond)
+			return
+		}
+		w.land(h, from, to, id, l)
+		switch {
+		case l.age != age:
+		case len(l.queue) > 0:
+			w.launch(h, to, l)
+		default:
+			l.flying = l.flying[:0]
+			if l.behind {
+				l.behind = false
+				w.setLagging(h, to, false)
+			}
+		}
+	})
+}
+
+// land hands the messages of a batch to their receiver.
+func (w *world) land(h *host, from replica.NodeID, to *host, id replica.NodeID, l *link) {
+	if !w.net.wire {
+		for _, m := range l.flying {
+			w.deliver(h.name, from, to, id, m)
+		}
+		return
+	}
+	w.stats.add("batch")
+	count := 0
+	in := w.net.link[to.index][h.index].in
+	err := in.Batch(l.bytes, func(_ uint32, _ uint8, m replica.Message) error {
+		count++
+		w.deliver(h.name, from, to, id, m)
+		return nil
+	})
+	if err != nil || count != len(l.flying) {
+		w.fail("wire: %d of %d messages of a batch of %s: %v", count, len(l.flying), h.name, err)
+	}
+}
+
+// setLagging tells a node that a peer does not keep up, or does so again.
+func (w *world) setLagging(h, p *host, lagging bool) {
+	id := p.id
+	w.later(h, 0, func(n *replica.Node) {
+		w.logf("%s takes %s for lagging: %v", h.name, p.name, lagging)
+		h.lagging[p.index] = lagging && p.id == id
+		n.Lagging(w.local(h), id, lagging)
+		if !lagging {
+			n.Reset(w.local(h), id)
+		}
+	})
+}
+
+// fresh is what links are like to and from a node that has just started.
+func (n *network) fresh(h, p *host) {
+	for _, l := range []*link{&n.link[h.index][p.index], &n.link[p.index][h.index]} {
+		*l = link{age: l.age + 1}
+		if n.wire {
+			l.out, l.in = wire.NewLane()
+		}
+	}
+}
+
+// disconnect breaks the connection of two hosts: what is under way is lost.
+func (w *world) disconnect(a, b *host) {
+	if !w.net.link[a.index][b.index].open {
+		return
+	}
+	w.stats.add("link lost")
+	w.logf("the connection of %s and %s breaks", a.name, b.name)
+	behind := [2]bool{w.net.link[a.index][b.index].behind, w.net.link[b.index][a.index].behind}
+	w.net.fresh(a, b)
+	for i, ends := range [2][2]*host{{a, b}, {b, a}} {
+		h, p := ends[0], ends[1]
+		if behind[i] {
+			w.setLagging(h, p, false)
+		}
+		w.later(h, w.between(0, 50*time.Millisecond), func(n *replica.Node) { n.Reset(w.local(h), p.id) })
+	}
+}
+
+// connect opens the connection of two hosts that hear each other.
+func (w *world) connect(a, b *host) {
+	for _, ends := range [2][2]*host{{a, b}, {b, a}} {
+		h, p := ends[0], ends[1]
+		w.net.link[h.index][p.index].open = true
+		w.later(h, 0, func(n *replica.Node) { n.Reset(w.local(h), p.id) })
+	}
+}
