@@ -236,6 +236,7 @@ func (b *book) survives(ch *change) bool {
 func (b *book) leaves(h *host) {
 	h.up = false
 	for _, r := range b.sessions {
+		b.spare(h, r, "goes")
 		if s := h.node.State(r.id); s != nil && s.Life.Kind == replica.Live {
 			b.passOn(h, r)
 		}
@@ -253,6 +254,10 @@ func (b *book) sent(h, to *host, m replica.Message) {
 		}
 	case replica.Claim:
 		b.announced(m.ID, replica.OwnerSet{Reign: m.Reign, Nodes: m.Nodes})
+	case replica.Release:
+		if r := b.bySID[m.ID]; r != nil && to.node.State(m.ID) != nil && slices.Equal(to.node.State(m.ID).Heads, m.Heads) {
+			b.spare(to, r, "is told to forget it")
+		}
 	case replica.Grant:
 		b.announced(m.State.ID, m.Sets...)
 	case replica.Copy:

@@ -148,8 +148,20 @@ func (b *book) passOn(h *host, r *record) {
 				ch.holders = append(ch.holders, p.id)
 			}
 		}
-		if !b.survives(ch) && len(b.w.membersAt(h)) > 1 {
-			b.w.fail("I1: %s gave up the only copy of change %d of %s", h.name, ch.number, ch.id)
+	}
+}
+
+// spare: a node that is told to forget a session, or that goes, has nothing that
+// was acknowledged and that nobody else has.
+func (b *book) spare(h *host, r *record, why string) {
+	s := h.node.State(r.id)
+	if s == nil || s.Life.Kind != replica.Live || len(b.w.membersAt(h)) == 1 {
+		return
+	}
+	for _, ch := range r.changes {
+		others := func(p *host) bool { return p != h && p.up && b.has(p.node.State(r.id), ch) }
+		if ch.acked && b.has(s, ch) && !slices.ContainsFunc(b.w.nodes, others) {
+			b.w.fail("I1: %s %s with the only copy of change %d of %s", h.name, why, ch.number, r.id)
 		}
 	}
 }

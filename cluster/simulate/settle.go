@@ -73,7 +73,7 @@ func (b *book) converged() {
 			if !b.has(first, ch) {
 				b.w.fail("I1: acknowledged change %d (%v) of %s is lost", ch.number, ch.dot, r.id)
 			}
-			if ch.newID != "" && first.Life.Kind == replica.Renamed && first.Life.NewID == ch.newID && b.nowhere(ch.newID) && b.w.now-ch.ackedAt < b.w.cfg.MaxIdle/2 {
+			if ch.newID != "" && len(b.crashed) == 0 && first.Life.Kind == replica.Renamed && first.Life.NewID == ch.newID && b.nowhere(ch.newID) && b.w.now-ch.ackedAt < b.w.cfg.MaxIdle/2 {
 				b.w.fail("I10: %s became %s, which is nowhere", r.id, ch.newID)
 			}
 		}
