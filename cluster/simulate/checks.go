@@ -94,7 +94,7 @@ func (b *book) atomic(h *host, s *replica.State) {
 // expired looks at a home's expiry: nobody has used the session (I11).
 func (b *book) expired(h *host, id replica.SessionID) {
 	rec := b.record(id)
-	if b.w.now-rec.served >= b.w.cfg.MaxIdle*98/100 || b.forked[id] {
+	if b.w.now-rec.served >= b.w.cfg.MaxIdle*98/100-slowest || b.forked[id] {
 		return
 	}
 	// Beyond a partition nobody can know of the use: two components, two

@@ -165,13 +165,16 @@ func (w *world) answered(h *host, a replica.Answer) {
 	}
 }
 
+// slowest is how long the application takes at most.
+const slowest = 400 * time.Millisecond
+
 // serve lets the application have a request, which may take its time.
 func (w *world) serve(h *host, r *request) {
 	w.stats.add("served")
 	w.book.serve(h, r)
 	if w.chance(w.plan.linger) {
 		w.stats.add("slow application")
-		w.later(h, w.between(0, 400*time.Millisecond), func(*replica.Node) { w.act(h, r) })
+		w.later(h, w.between(0, slowest), func(*replica.Node) { w.act(h, r) })
 		return
 	}
 	w.act(h, r)
