@@ -15,8 +15,8 @@ import (
 	"github.com/serval-server/serval/cluster/wire"
 )
 
-// memory is a network in memory: ordered lanes with a delay, that encode what they
-// carry as the real ones do, and can be cut.
+// memory is a network in memory: ordered lanes with a delay, that can be cut. What
+// they carry is not encoded: synctest and shared zstd encoders do not go together.
 type memory struct {
 	delay time.Duration
 	wg    sync.WaitGroup
@@ -40,6 +40,7 @@ type memoryEnd struct {
 	self Peer
 	in   Inbound
 	dead bool   // guarded by m.mu
+	mute bool   // guarded by m.mu; what it sends and what is sent to it waits
 	left bool   // guarded by m.mu
 	live []Peer // guarded by m.mu
 	sent uint64 // guarded by m.mu; messages
@@ -47,13 +48,11 @@ type memoryEnd struct {
 
 // memoryWay is one direction of a connection.
 type memoryWay struct {
-	enc  *wire.Encoder
-	dec  *wire.Decoder // of the other end
 	wake chan struct{}
 	stop chan struct{}
 
 	mu    sync.Mutex
-	queue []any // guarded by mu; *wire.Item and wire.Frame
+	queue []any // guarded by mu; parcels and frames
 }
 
 // detect is how long membership takes to notice that a node is gone.
@@ -90,9 +89,7 @@ func (m *memory) rewire() {
 			is, was := !m.cutLocked(a, b), m.lanes[ab] != nil
 			switch {
 			case is && !was:
-				encA, decA := wire.NewLane()
-				encB, decB := wire.NewLane()
-				m.lanes[ab], m.lanes[ba] = newWay(encA, decB), newWay(encB, decA)
+				m.lanes[ab], m.lanes[ba] = newWay(), newWay()
 				events = append(events, event{a, b.self, true}, event{b, a.self, true})
 			case !is && was:
 				close(m.lanes[ab].stop)
@@ -119,8 +116,8 @@ func (m *memory) rewire() {
 	})
 }
 
-func newWay(enc *wire.Encoder, dec *wire.Decoder) *memoryWay {
-	return &memoryWay{enc: enc, dec: dec, wake: make(chan struct{}, 1), stop: make(chan struct{})}
+func newWay() *memoryWay {
+	return &memoryWay{wake: make(chan struct{}, 1), stop: make(chan struct{})}
 }
 
 // see updates the views.
@@ -152,6 +149,19 @@ func (m *memory) isDead(e *memoryEnd) bool {
 	return e.dead
 }
 
+func (m *memory) isMute(e *memoryEnd) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return e.mute && !e.dead
+}
+
+// mute makes a node silent as if its process was stopped, or lets it go on.
+func (m *memory) mute(e *memoryEnd, mute bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e.mute = mute
+}
+
 // pump carries what e sends to a peer, until the connection is cut.
 func (m *memory) pump(e *memoryEnd, to Peer) {
 	m.mu.Lock()
@@ -172,6 +182,9 @@ func (m *memory) pump(e *memoryEnd, to Peer) {
 			w.queue = nil
 			w.mu.Unlock()
 			time.Sleep(m.delay)
+			for m.isMute(e) || m.isMute(other) {
+				time.Sleep(10 * time.Millisecond)
+			}
 			if m.isDead(other) {
 				return
 			}
@@ -181,30 +194,22 @@ func (m *memory) pump(e *memoryEnd, to Peer) {
 }
 
 func (w *memoryWay) deliver(in Inbound, from replica.NodeID, batch []any) {
-	var items []*wire.Item
-	flush := func() {
-		b := w.enc.AppendBatch(nil, items)
-		items = nil
-		err := w.dec.Batch(b, func(app uint32, shard uint8, m replica.Message) error {
-			in.Receive(from, app, shard, m)
-			return nil
-		})
-		if err != nil {
-			panic(err)
-		}
-		in.BatchEnd(from)
-	}
 	for _, x := range batch {
 		switch x := x.(type) {
-		case *wire.Item:
-			items = append(items, x)
+		case parcel:
+			in.Receive(from, x.app, x.shard, x.m)
 		case wire.Frame:
 			in.Control(from, x)
 		}
 	}
-	if len(items) > 0 {
-		flush()
-	}
+	in.BatchEnd(from)
+}
+
+// parcel is a message on its way.
+type parcel struct {
+	app   uint32
+	shard uint8
+	m     replica.Message
 }
 
 func (e *memoryEnd) push(to replica.NodeID, x any) bool {
@@ -225,10 +230,9 @@ func (e *memoryEnd) push(to replica.NodeID, x any) bool {
 	return true
 }
 
-func (e *memoryEnd) Send(to []replica.NodeID, app uint32, shard uint8, m replica.Message, bulk bool) {
-	it := wire.NewItem(app, shard, m, bulk)
+func (e *memoryEnd) Send(to []replica.NodeID, app uint32, shard uint8, m replica.Message, _ bool) {
 	for _, id := range to {
-		e.push(id, it)
+		e.push(id, parcel{app, shard, m})
 	}
 }
 func (e *memoryEnd) Control(to replica.NodeID, f wire.Frame) bool { return e.push(to, f) }

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,7 +29,24 @@ type world struct {
 	cache Cache
 	app   AppConfig
 	dir   map[string]string // data directories, by name
-	nodes map[string]*testNode
+
+	mu    sync.Mutex           // for those who start nodes while others run requests
+	nodes map[string]*testNode // by name
+}
+
+// all are the nodes, by name.
+func (w *world) all() []*testNode {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	out := slices.Collect(maps.Values(w.nodes))
+	slices.SortFunc(out, func(a, b *testNode) int { return strings.Compare(a.name, b.name) })
+	return out
+}
+
+func (w *world) node(name string) *testNode {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.nodes[name]
 }
 
 // testNode is a node with one application.
@@ -38,7 +58,7 @@ type testNode struct {
 	sm   *sessions.Manager
 	end  *memoryEnd
 	rec  *recorder
-	dead bool
+	dead atomic.Bool
 }
 
 // recorder writes session events down.
@@ -75,15 +95,17 @@ func cluster(t *testing.T, cache Cache, app AppConfig, names string, f func(w *w
 		}
 		app.Key = shop
 		w := &world{t: t, net: newMemory(), cache: cache, app: app, nodes: map[string]*testNode{}, dir: map[string]string{}}
+		defer func() {
+			for _, n := range w.all() {
+				n.kill()
+			}
+			w.net.wg.Wait()
+		}()
 		for _, name := range strings.Fields(names) {
 			w.start(name)
 		}
 		w.ready()
 		f(w)
-		for _, n := range w.nodes {
-			n.kill()
-		}
-		w.net.wg.Wait()
 	})
 }
 
@@ -102,6 +124,8 @@ func (w *world) start(name string) *testNode {
 	}
 	n.end = n.network().(*memoryEnd)
 	n.open()
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.nodes[name] = n
 	return n
 }
@@ -126,8 +150,8 @@ func (n *testNode) open() {
 func (w *world) ready() {
 	w.t.Helper()
 	w.until(30*time.Second, "all nodes to be ready", func() bool {
-		for _, n := range w.nodes {
-			if !n.dead && !n.Ready() {
+		for _, n := range w.all() {
+			if !n.dead.Load() && !n.Ready() {
 				return false
 			}
 		}
@@ -147,10 +171,9 @@ func (w *world) until(limit time.Duration, what string, ok func() bool) {
 
 // kill ends a node as SIGKILL does: the others hear nothing of it.
 func (n *testNode) kill() {
-	if n.dead {
+	if n.dead.Swap(true) {
 		return
 	}
-	n.dead = true
 	n.w.net.kill(n.end)
 	n.close()
 }
@@ -192,8 +215,8 @@ func (n *testNode) serve(ctx context.Context, id sessions.ID, hops int, f func(s
 		case RouteRefuse:
 			return "", sessions.ErrUnavailable
 		case RouteForward:
-			for _, o := range n.w.nodes {
-				if o.ID() == r.Node && !o.dead {
+			for _, o := range n.w.all() {
+				if o.ID() == r.Node && !o.dead.Load() {
 					return o.serve(ctx, id, hops+1, f)
 				}
 			}
@@ -292,8 +315,8 @@ func (n *testNode) want(id sessions.ID, want string) {
 // home is the name of the node that is the session's home, as most see it.
 func (w *world) home(id sessions.ID) string {
 	sid, _ := realID(id)
-	for _, n := range w.nodes {
-		if n.dead {
+	for _, n := range w.all() {
+		if n.dead.Load() {
 			continue
 		}
 		sh := n.dm.app.shard(sid)
@@ -310,8 +333,8 @@ func (w *world) home(id sessions.ID) string {
 // copies are how many living nodes have a copy of the session.
 func (w *world) copies(id sessions.ID) (n int) {
 	sid, _ := realID(id)
-	for _, o := range w.nodes {
-		if o.dead || o.dm == nil {
+	for _, o := range w.all() {
+		if o.dead.Load() || o.dm == nil {
 			continue
 		}
 		sh := o.dm.app.shard(sid)
@@ -329,8 +352,8 @@ func (w *world) level() {
 	w.t.Helper()
 	w.until(60*time.Second, "all nodes to know the same", func() bool {
 		var first []string
-		for _, n := range w.nodes {
-			if n.dead {
+		for _, n := range w.all() {
+			if n.dead.Load() {
 				continue
 			}
 			d := n.Status().Apps[0].Digests
