@@ -107,7 +107,7 @@ on_timeout = "$on_timeout"
 misroute = "$misroute"
 consistency = "$consistency"
 EOF
-    serval cluster enroll --home "$run/ca" --out "$base" "node$i" >/dev/null
+    serval cluster enroll --dir "$run/ca" --out "$base/conf/cluster" "node$i" >/dev/null
 }
 
 # Waits until node I is ready (its applications run, and it is level with the
@@ -172,7 +172,7 @@ up|gen)
     if [ -n "${SERVAL:-}" ]; then cp "$SERVAL" "$run/serval"; else (cd "$root" && go build -o "$run/serval" .); fi
     [ "$members" -ge "$n" ] || members=$n
     gen_bundles "$granularity"
-    if [ "$cluster" = yes ]; then serval cluster init --home "$run/ca" >/dev/null; fi
+    if [ "$cluster" = yes ]; then serval cluster init --dir "$run/ca" >/dev/null; fi
     for ((i = 1; i <= members; i++)); do gen_node "$i" "$members"; done
     [ "$cmd" != gen ] || exit 0
     # One after the other: a node takes its state from those already up.

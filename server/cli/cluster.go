@@ -17,6 +17,8 @@ import (
 
 // clusterCmd is serval cluster.
 type clusterCmd struct {
+	Init   clusterInitCmd   `cmd:"" help:"Make a new cluster's authority, which its nodes' certificates come from."`
+	Enroll clusterEnrollCmd `cmd:"" help:"Make a node's certificate."`
 	Status clusterStatusCmd `cmd:"" help:"Show the nodes, their applications and sessions, as all nodes tell it."`
 	Cache  clusterCacheCmd  `cmd:"" help:"Show a cache's settings, or change them on all nodes while they run."`
 }

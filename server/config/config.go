@@ -14,7 +14,9 @@ type Config struct {
 	Connectors []Connector `toml:"connectors"`
 	Hosts      []Host      `toml:"hosts"`
 	// Valves is the pipeline that every request passes before its host is found.
-	Valves Valves `toml:"valves"`
+	Valves  Valves  `toml:"valves"`
+	Cluster Cluster `toml:"cluster"`
+	Caches  []Cache `toml:"cache"`
 
 	// Home is the absolute folder that relative names are relative to.
 	Home string `toml:"-"`
@@ -144,6 +146,8 @@ func Default(home string) *Config {
 	host.Name = "localhost"
 	c.Hosts = []Host{host}
 	c.Valves = defaultValves()
+	c.Cluster = defaultCluster()
+	c.Caches = []Cache{defaultCache()}
 	return c
 }
 

@@ -44,7 +44,7 @@ func TestShippedFileHoldsTheDefaults(t *testing.T) {
 	}
 	want := Default(dir)
 	want.File = filepath.Join(dir, "conf", "server.toml")
-	want.Hosts[0].Aliases, want.Valves.AccessLog.Exclude = []string{}, []string{}
+	want.Hosts[0].Aliases, want.Valves.AccessLog.Exclude, want.Cluster.Seeds = []string{}, []string{}, []string{}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got %+v\nwant %+v", c, want)
 	}
@@ -102,7 +102,7 @@ func TestDocumentedKeysExist(t *testing.T) {
 		known[strings.ReplaceAll(p.String(), ".*", "")] = true
 	}
 	n := 0
-	for _, m := range regexp.MustCompile("`\\[?((?:server|limits|connectors|hosts|log|valves)\\.[a-z0-9.-]+)").FindAllStringSubmatch(string(doc), -1) {
+	for _, m := range regexp.MustCompile("`\\[?((?:server|limits|connectors|hosts|log|valves|cluster|cache)\\.[a-z0-9.-]+)").FindAllStringSubmatch(string(doc), -1) {
 		key := strings.NewReplacer("connectors.http.", "connectors.", "hosts.0.", "hosts.").Replace(m[1])
 		if key == "server.toml" || strings.HasPrefix(key, "valves.custom.") {
 			continue

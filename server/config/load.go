@@ -146,6 +146,9 @@ func (l *loader) override() {
 		if strings.HasPrefix(kv, "hosts.") {
 			l.materialize("hosts")
 		}
+		if strings.HasPrefix(kv, "cache.") {
+			l.materialize("cache")
+		}
 	}
 	if l.options.HTTP != "" {
 		l.materialize("connectors")
@@ -175,16 +178,17 @@ func (l *loader) apply(what string, path stricttoml.Path, value string) {
 	l.set[at.String()] = what
 }
 
-// materialize puts the default connector or host into a tree that has none, so
+// materialize puts the default connector, host or cache into a tree that has none, so
 // that the command line can change one key of it.
 func (l *loader) materialize(table string) {
 	if l.tree.Has(stricttoml.Path{table}) {
 		return
 	}
-	def := `[{ name = "http", address = ":8080" }]`
-	if table == "hosts" {
-		def = `[{ name = "localhost" }]`
-	}
+	def := map[string]string{
+		"connectors": `[{ name = "http", address = ":8080" }]`,
+		"hosts":      `[{ name = "localhost" }]`,
+		"cache":      `[{ name = "default" }]`,
+	}[table]
 	l.apply("command line", stricttoml.Path{table}, def)
 }
 

@@ -22,6 +22,8 @@ func (l *loader) validate() {
 	l.connectors(c.Connectors)
 	l.hosts(c.Hosts)
 	l.valves("valves.", &c.Valves)
+	l.caches()
+	l.cluster()
 }
 
 func (l *loader) oneOf(path, got string, allowed ...string) {
