@@ -46,8 +46,8 @@ type Config struct {
 	// processed by the peer. 0 means 4 MiB.
 	BulkWindow int
 	// Pause is how long a lane waits at most, after an acknowledgement and
-	// only while messages come fast, for more to put in the next batch. 0 means
-	// the measured default, negative never.
+	// only while messages come fast, for more to put in the next batch. 0 is
+	// not at all: bench/transport shows what it gains and costs.
 	Pause time.Duration
 	// AckDeadline is how long a live batch may stay unacknowledged before the
 	// peer is lagging. 0 means 1 s.

@@ -161,11 +161,19 @@ func (l *link) nudge() {
 	}
 }
 
+// watchTicks is how often a lane is found without progress before the peer lags.
+// Ticks are counted, not time: a node that is itself short of CPU misses ticks,
+// and does not blame its peers.
+const watchTicks = 4
+
 // watch finds out whether the peer lags, and when it no longer does.
 func (l *link) watch() {
-	deadline := l.t.cfg.AckDeadline
-	tick := time.NewTicker(deadline / 4)
+	tick := time.NewTicker(l.t.cfg.AckDeadline / watchTicks)
 	defer tick.Stop()
+	stuck := make([]struct {
+		acked uint64
+		ticks int
+	}, len(l.lanes))
 	told := false
 	for {
 		select {
@@ -173,31 +181,43 @@ func (l *link) watch() {
 			return
 		case <-l.nudged:
 		case <-tick.C:
-		}
-		limit := time.Now().Add(-deadline)
-		for _, ln := range l.lanes {
-			if ln.late(limit) {
-				l.lagging.Store(true)
+			for i, ln := range l.lanes {
+				s := &stuck[i]
+				acked, flying := ln.progress()
+				if flying && acked == s.acked {
+					s.ticks++
+				} else {
+					s.acked, s.ticks = acked, 0
+				}
+				if s.ticks > watchTicks {
+					l.lagging.Store(true)
+				}
 			}
 		}
-		if !l.lagging.Load() {
-			continue
-		}
-		l.each((*lane).drop)
-		if !told {
-			told = true
-			l.t.log.Warn("peer lags: what is sent to it is dropped", "node", l.id)
-			l.t.h.Lagging(l.id, true)
-		}
-		if l.drained() && l.queued.Load() < int64(l.t.cfg.MaxQueue) {
-			told = false
-			l.lagging.Store(false)
-			l.t.log.Info("peer has caught up", "node", l.id)
-			l.t.h.Lagging(l.id, false)
-		} else if l.queued.Load() > 2*int64(l.t.cfg.MaxQueue) {
-			l.close(fmt.Errorf("%w: it takes no acknowledgements", errMalformed))
+		if l.lagging.Load() {
+			told = l.lag(told)
 		}
 	}
+}
+
+// lag drops what waits for a peer that lags, and tells the Handler that it does
+// or that it has caught up. It returns whether the peer still lags.
+func (l *link) lag(told bool) bool {
+	l.each((*lane).drop)
+	if !told {
+		l.t.log.Warn("peer lags: what is sent to it is dropped", "node", l.id)
+		l.t.h.Lagging(l.id, true)
+	}
+	switch most := int64(l.t.cfg.MaxQueue); {
+	case l.drained() && l.queued.Load() < most:
+		l.lagging.Store(false)
+		l.t.log.Info("peer has caught up", "node", l.id)
+		l.t.h.Lagging(l.id, false)
+		return false
+	case l.queued.Load() > 2*most:
+		l.close(fmt.Errorf("%w: it takes no acknowledgements", errMalformed))
+	}
+	return true
 }
 
 // drained reports whether the peer has acknowledged all that it was sent.

@@ -22,8 +22,8 @@ func (q *queue) addAck(it *wire.Item, size int) {
 	q.ackSize += size
 }
 
-// waiting reports whether there are items for the gate to let through.
-func (q *queue) waiting() bool { return q.first < len(q.items) }
+// len is how many items wait for the gate.
+func (q *queue) len() int { return len(q.items) - q.first }
 
 // take returns all acknowledgements and, if gated, items of up to max bytes but
 // at least one, and the size of all that. The slice is valid until take is
@@ -64,7 +64,7 @@ func (q *queue) compact() {
 
 // drop forgets the items and returns how many and how large they were.
 func (q *queue) drop() (n, size int) {
-	n, size = len(q.items)-q.first, q.itemsSize
+	n, size = q.len(), q.itemsSize
 	q.items, q.sizes, q.first, q.itemsSize = nil, nil, 0, 0
 	return n, size
 }

@@ -27,6 +27,8 @@ type PeerStats struct {
 	// Bytes and packets are UDP payloads, without IP and UDP headers (28 bytes
 	// a packet on IPv4).
 	BytesIn, BytesOut, PacketsIn, PacketsOut uint64
+	// Lost counts packets that this node took for lost and sent again.
+	Lost uint64
 	// Messages and batches of all lanes; PayloadIn and PayloadOut are the
 	// batches' bytes before TLS and QUIC.
 	MessagesIn, MessagesOut, BatchesIn, BatchesOut, PayloadIn, PayloadOut uint64
@@ -80,6 +82,7 @@ func (l *link) addTo(s *PeerStats) {
 		s.BytesOut += q.BytesSent
 		s.PacketsIn += q.PacketsReceived
 		s.PacketsOut += q.PacketsSent
+		s.Lost += q.PacketsLost
 	}
 	l.each(func(ln *lane) {
 		ln.mu.Lock()
