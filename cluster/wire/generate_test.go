@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -55,11 +56,16 @@ func drawReign(t *rapid.T) replica.Reign {
 func drawBytes(t *rapid.T) []byte {
 	switch rapid.IntRange(0, 9).Draw(t, "value") {
 	case 0: // compresses far too well
-		return make([]byte, rapid.IntRange(0, 100_000).Draw(t, "zeros"))
+		return make([]byte, rapid.IntRange(0, 30_000).Draw(t, "zeros"))
 	case 1:
 		return bytes.Repeat([]byte("a text that compresses "), rapid.IntRange(20, 200).Draw(t, "repeats"))
 	case 2:
-		return rapid.SliceOfN(rapid.Byte(), 500, 700).Draw(t, "noise")
+		r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "noise"), 1))
+		b := make([]byte, 500+r.IntN(200))
+		for i := range b {
+			b[i] = byte(r.Uint32())
+		}
+		return b
 	}
 	return rapid.SliceOfN(rapid.Byte(), 0, 40).Draw(t, "bytes")
 }

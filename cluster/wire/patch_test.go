@@ -16,7 +16,7 @@ import (
 func TestPatchOfCarts(t *testing.T) {
 	for _, c := range []struct{ size, mean, most int }{{1024, 110, 200}, {4096, 110, 200}, {16384, 115, 200}, {65536, 120, 200}, {262144, 130, 250}} {
 		t.Run(fmt.Sprint(c.size), func(t *testing.T) {
-			versions := carts(c.size, 100)
+			versions := carts(c.size, 40)
 			sum, most := 0, 0
 			for i := range versions[1:] {
 				old, v := replica.Value{Bytes: versions[i]}, replica.Value{Bytes: versions[i+1]}
@@ -187,7 +187,9 @@ func TestUnpatchErrors(t *testing.T) {
 		{"checksum", "checksum", text, append(append([]byte{patchSplice}, sum...), 10)},
 		{"command beyond the result", "bad length of a command at byte 6", text, append(append([]byte{patchSplice}, sum...), 10, 11<<spliceBits|spliceHere)},
 		{"literal that is cut", "bad literal at byte 7", text, append(append([]byte{patchSplice}, sum...), 10, 9<<spliceBits, 1)},
-		{"unknown command", "bad command at byte 6", text, append(append([]byte{patchSplice}, sum...), 10, 1<<spliceBits|3)},
+		{"near copy that is cut", "bad command at byte 6", text, append(append([]byte{patchSplice}, sum...), 10, spliceNear)},
+		{"near copy before the start", "bad copy at byte 6", text, append(append([]byte{patchSplice}, sum...), 10, spliceNear, 0)},
+		{"near copy beyond the result", "bad copy at byte 6", text, append(append([]byte{patchSplice}, sum...), 3, spliceNear, 128)},
 		{"before the start", "bad distance at byte 6", text, append(append([]byte{patchSplice}, sum...), 10, 1<<spliceBits|spliceThere, 1)},
 		{"beyond the end", "bad copy at byte 6", replica.Value{Bytes: []byte("abc")}, append(append([]byte{patchSplice}, sum...), 10, 4<<spliceBits|spliceHere)},
 		{"no block", "bad length of a block", text, append(append([]byte{patchS2}, sum...), 10, 1, 2, 3)},

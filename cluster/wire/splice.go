@@ -7,21 +7,27 @@ import (
 	"sync"
 )
 
-// A splice makes a new value of an old one by commands: a number whose low two
-// bits say what to do and whose other bits are a length, then
+// A splice makes a new value of an old one by commands, which follow a place in
+// the old value. A command's first byte says in its low two bits what to do:
 //
-//	literal  the bytes
-//	here     nothing: copy from where the last command ended in the old value
-//	there    the distance from there to the copy's source, zigzag
+//	literal  a number whose other bits are a length, then the bytes
+//	here     a number as well: copy that many bytes from the place
+//	there    the same, then the distance from the place to the source, zigzag
+//	near     two bytes in all: three bits of length, from nearMin on, and eleven
+//	         of distance, from -nearReach on
 //
-// A literal moves the place in the old value as if it replaced as many bytes. When
-// the commands end before the result is as long as it is said to be, its end is
-// the end of the old value.
+// Here and there leave the place where the copy ended; literal and near move it
+// as if they replaced as many bytes of the old value: the words of a new text are
+// taken from around the old one, and what follows it is still here. When the
+// commands end before the result is as long as it is said to be, its end is the
+// end of the old value.
 const (
 	spliceLiteral = iota
 	spliceHere
 	spliceThere
+	spliceNear
 	spliceBits = 2
+	spliceMask = 1<<spliceBits - 1
 )
 
 const (
@@ -29,11 +35,21 @@ const (
 	// are; it is also the least step of the index of them.
 	block     = 16
 	blockBits = 14 // of the hash at most: half as many blocks are kept
-	// near is how far around a place the old value is searched for short
-	// matches (words of a text, keys of an encoding) as well.
-	near     = 2 << 10
-	nearBits = 11
-	nearMin  = 5 // bytes of a short match: a command takes three
+
+	// farMin is the least length of a match of blocks that have moved: what is
+	// told from there costs more than it saves otherwise.
+	farMin = 3 * block
+
+	nearMin   = 4
+	nearMax   = nearMin + 7
+	nearReach = 1 << 10
+	nearShift = 5 // of the distance in the two bytes
+	nearBits  = 12
+	// nearStep is how far the place moves before its surroundings are
+	// indexed again.
+	nearStep = 256
+	// thereMin is the least length of a match that is not near.
+	thereMin = 6
 )
 
 // splicer finds what two values have in common.
@@ -43,9 +59,10 @@ type splicer struct {
 	place    int // in old: where the last command ended
 	blocks   [1 << blockBits]uint32
 	shift    int // of a hash: blocks has 1<<(64-shift) entries in use
-	words    [1 << nearBits]uint32
-	// words has the old value's [from, to).
-	from, to int
+	// words has where in old[from:] four bytes are, plus one, for the
+	// surroundings of a place.
+	words        [1 << nearBits]uint16
+	from, around int
 }
 
 var splicers = sync.Pool{New: func() any { return new(splicer) }}
@@ -55,7 +72,7 @@ func appendSplice(b, old, now []byte) []byte {
 	head := commonPrefix(old, now)
 	tail := commonSuffix(old[head:], now[head:])
 	s := splicers.Get().(*splicer)
-	s.out, s.old, s.new, s.place, s.from, s.to = b, old, now, 0, 0, 0
+	s.out, s.old, s.new, s.place, s.around = b, old, now, 0, -1
 	s.copy(0, head)
 	s.middle(head, len(old)-tail, len(now)-tail)
 	b = s.out
@@ -79,7 +96,11 @@ func (s *splicer) middle(at, oldEnd, newEnd int) {
 			for i > lit && from > 0 && s.old[from-1] == s.new[i-1] {
 				i, from = i-1, from-1
 			}
-			n := block + commonPrefix(s.old[from+block:], s.new[i+block:newEnd])
+			n := commonPrefix(s.old[from:], s.new[i:newEnd])
+			if n < farMin && from != s.place+i-lit {
+				i += n - block + 1 // words that happen to follow each other: near will do
+				continue
+			}
 			s.literal(lit, i)
 			s.copy(from, n)
 			i += n
@@ -117,28 +138,30 @@ func (s *splicer) find(i int) int {
 // literal writes new[from:to], with the words of it that are near in the old
 // value as copies.
 func (s *splicer) literal(from, to int) {
-	if to-from < 2*nearMin {
-		s.plain(from, to)
-		return
-	}
-	s.indexNear(s.place)
 	lit := from
-	for i := from; i+nearMin <= to; {
-		at := int(s.words[hash4(s.new[i:])]) - 1
-		if at < s.from || at+nearMin > s.to || binary.LittleEndian.Uint32(s.old[at:]) != binary.LittleEndian.Uint32(s.new[i:]) {
+	for i := from; i+nearMin < to; {
+		s.indexNear(s.place + i - lit)
+		at := s.from + int(s.words[hash4(s.new[i:])]) - 1
+		if at < s.from || binary.LittleEndian.Uint32(s.old[at:]) != binary.LittleEndian.Uint32(s.new[i:]) {
 			i++
 			continue
 		}
+		n := nearMin + commonPrefix(s.old[at+nearMin:], s.new[i+nearMin:to])
 		for i > lit && at > 0 && s.old[at-1] == s.new[i-1] {
-			i, at = i-1, at-1
+			i, at, n = i-1, at-1, n+1
 		}
-		n := 4 + commonPrefix(s.old[at+4:], s.new[i+4:to])
-		if n < nearMin {
-			i++
+		distance := at - (s.place + i - lit)
+		near := distance >= -nearReach && distance < nearReach && n <= 2*nearMax
+		if !near && n < thereMin {
+			i += n // or the same match would be found again
 			continue
 		}
 		s.plain(lit, i)
-		s.copy(at, n)
+		if near {
+			s.near(distance, n)
+		} else {
+			s.copy(at, n)
+		}
 		i += n
 		lit = i
 	}
@@ -149,17 +172,32 @@ func hash4(b []byte) uint32 {
 	return binary.LittleEndian.Uint32(b) * 0x9E3779B1 >> (32 - nearBits)
 }
 
-// indexNear takes note of every second place around one of the old value, unless
+// indexNear takes note of the surroundings of a place in the old value, unless
 // that is done.
-func (s *splicer) indexNear(at int) {
-	at = min(at, len(s.old))
-	if s.to > 0 && at >= s.from && at <= s.to {
+func (s *splicer) indexNear(place int) {
+	if s.around >= 0 && place < s.around+nearStep && place > s.around-nearStep {
 		return
 	}
+	s.around = place
 	clear(s.words[:])
-	s.from, s.to = max(0, at-near), min(len(s.old), at+near)
-	for i := s.from; i+4 <= s.to; i += 2 {
-		s.words[hash4(s.old[i:])] = uint32(i) + 1
+	s.from = max(0, min(place, len(s.old))-nearReach)
+	to := min(len(s.old), place+nearReach+nearStep)
+	for i := s.from; i+nearMin <= to; i++ {
+		s.words[hash4(s.old[i:])] = uint16(i - s.from + 1)
+	}
+}
+
+// near writes a copy from nearby, which moves the place as a literal does.
+func (s *splicer) near(distance, n int) {
+	s.place += n
+	for n > 0 {
+		m := min(n, nearMax)
+		if rest := n - m; rest > 0 && rest < nearMin {
+			m -= nearMin - rest
+		}
+		v := spliceNear | (m-nearMin)<<spliceBits | (distance+nearReach)<<nearShift
+		s.out = append(s.out, byte(v), byte(v>>8))
+		n -= m
 	}
 }
 
@@ -189,13 +227,28 @@ func applySplice(out, old []byte, size int, r *reader) ([]byte, error) {
 	place := 0
 	for r.left() > 0 {
 		at := r.off
+		if r.b[at]&spliceMask == spliceNear {
+			v := r.take(2, "command")
+			if v == nil {
+				break
+			}
+			n, distance := nearMin+int(v[0]>>spliceBits&7), int(v[0]>>nearShift|v[1]<<3)|int(v[1]>>5)<<8
+			from := place + distance - nearReach
+			if from < 0 || from+n > len(old) || n > size-len(out) {
+				r.fail("copy", at)
+				break
+			}
+			out = append(out, old[from:from+n]...)
+			place += n
+			continue
+		}
 		v := r.uvarint("command")
 		n := v >> spliceBits
 		if n > uint64(size-len(out)) {
 			r.fail("length of a command", at)
 			break
 		}
-		switch v & (1<<spliceBits - 1) {
+		switch v & spliceMask {
 		case spliceLiteral:
 			out = append(out, r.take(n, "literal")...)
 			place += int(n)
@@ -206,9 +259,6 @@ func applySplice(out, old []byte, size int, r *reader) ([]byte, error) {
 				r.fail("distance", at)
 			}
 			place += int(d)
-		case spliceHere:
-		default:
-			r.fail("command", at)
 		}
 		if r.err != nil || place > len(old) || n > uint64(len(old)-place) {
 			r.fail("copy", at)
