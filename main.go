@@ -12,6 +12,7 @@ import (
 
 	bench "github.com/serval-server/serval/bench/app"
 	"github.com/serval-server/serval/server/cli"
+	"github.com/serval-server/serval/server/demo/shop"
 	"github.com/serval-server/serval/webapp/servlet"
 )
 
@@ -20,6 +21,7 @@ func main() {
 		Args: os.Args[1:],
 		Linked: map[string]servlet.App{
 			"bench": bench.App,
+			"shop":  shop.App, // of serval demo
 		},
 	}))
 }

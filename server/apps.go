@@ -36,7 +36,7 @@ func (s *Server) applications(cfg *config.Config, c *config.Host, o *deploy.Opti
 		Env:          os.LookupEnv,
 		Sessions:     sessions.Options{Route: cfg.Server.Node},
 		SessionsDir:  cfg.Path(filepath.Join(cfg.Server.DataDir, "sessions", cfg.Server.Engine, c.Name)),
-		Attributes:   map[string]any{"serval.version": s.opt.Version},
+		Attributes:   map[string]any{"serval.version": s.opt.Version, "serval.node": cfg.Server.Node},
 		ErrorReport:  o.ErrorReport,
 		RedirectPort: cfg.HTTPSPort(),
 	}

@@ -46,6 +46,7 @@ type grammar struct {
 	Status      statusCmd      `cmd:"" help:"Show where the running server listens."`
 	Cluster     clusterCmd     `cmd:"" help:"Show and change the cluster."`
 	Replication replicationCmd `cmd:"" help:"Switch the replication of sessions on or off, on all nodes."`
+	Demo        demoCmd        `cmd:"" help:"Start a cluster on this machine to play with: kill nodes, and keep your cart."`
 	Drain       drainCmd       `cmd:"" help:"Hand this node's sessions over to the others."`
 	Worker      workerCmd      `cmd:"" help:"Run a WebAssembly program; started by the server."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
