@@ -68,14 +68,6 @@ func (s *Server) joinCluster(ctx context.Context, cfg *config.Config) error {
 	return nil
 }
 
-// nodeConfig is what the configuration says of the cluster, nil if there is none.
-func (s *Server) nodeConfig(cfg *config.Config) (*cluster.Config, error) {
-	if s.opt.Cluster != nil {
-		return s.opt.Cluster(cfg)
-	}
-	return nil, nil
-}
-
 // takeForwarded begins to serve requests of other nodes.
 func (s *Server) takeForwarded() {
 	if s.cluster == nil {

@@ -301,6 +301,9 @@ func (s *Server) Status() control.Status {
 		Version: s.opt.Version, PID: os.Getpid(), Node: cfg.Server.Node, Home: cfg.Home, Config: cfg.File,
 		Started: s.started, Stopping: s.stopping.Load(), Apps: len(s.Apps()),
 	}
+	if s.cluster != nil {
+		st.Node = s.cluster.node.Self().Name
+	}
 	for _, c := range s.connectors {
 		st.Connectors = append(st.Connectors, control.Connector{Name: c.Name(), URL: c.URL(), Address: c.Addr().String(), Protocols: c.Protocols()})
 	}

@@ -1,0 +1,56 @@
+package server
+
+import (
+	"fmt"
+	"net"
+
+	"github.com/serval-server/serval/cluster"
+	"github.com/serval-server/serval/cluster/identity"
+	"github.com/serval-server/serval/cluster/membership"
+	"github.com/serval-server/serval/server/config"
+)
+
+// nodeConfig is what the configuration says of the cluster, nil if there is none.
+func (s *Server) nodeConfig(cfg *config.Config) (*cluster.Config, error) {
+	if s.opt.Cluster != nil {
+		return s.opt.Cluster(cfg)
+	}
+	c := &cfg.Cluster
+	if !c.Enabled {
+		return nil, nil
+	}
+	id, err := identity.Load(cfg.Path(c.Identity))
+	if err != nil {
+		return nil, fmt.Errorf("cluster.identity: %w", err)
+	}
+	if w := id.Warning(); w != "" {
+		s.log.Warn(w)
+	}
+	listen := string(c.Address)
+	address, err := membership.Advertise(listen, c.Advertise, c.Seeds)
+	if err != nil {
+		return nil, fmt.Errorf("cluster.advertise: %w", err)
+	}
+	if host, port, err := net.SplitHostPort(listen); err == nil && host == "localhost" {
+		listen = net.JoinHostPort(address.Addr().String(), port) // both UDP and TCP, one family
+	}
+	node := &cluster.Config{
+		Name: c.Name, Zone: c.Zone, Address: address.String(), Caches: caches(cfg), DataDir: cfg.Path(cfg.Server.DataDir),
+		Connect: cluster.QUIC(cluster.QUICConfig{
+			Listen: listen, Identity: id, Seeds: c.Seeds, Logger: s.log.With("component", "cluster", "node", c.Name),
+		}),
+	}
+	return node, nil
+}
+
+// caches are the [[cache]] tables in the cluster's words.
+func caches(cfg *config.Config) []cluster.Cache {
+	var list []cluster.Cache
+	for _, c := range cfg.Caches {
+		list = append(list, cluster.Cache{
+			Name: c.Name, Mode: cluster.Mode(c.Mode), Owners: c.Owners, Ack: cluster.Ack(c.Ack), AckTimeout: c.AckTimeout.D(),
+			OnTimeout: cluster.OnTimeout(c.OnTimeout), Misroute: cluster.Misroute(c.Misroute), Consistency: cluster.Consistency(c.Consistency),
+		})
+	}
+	return list
+}
