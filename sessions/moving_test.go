@@ -373,7 +373,7 @@ func TestStateTransfer(t *testing.T) {
 	rec := &recorder{events: AllEvents}
 	m := manager(t, Options{Replicator: r, Listener: rec})
 	find(t, m, k.id("")).End()
-	if got := rec.take(); got != "created STATE_TRANSFER, didActivate STATE_TRANSFER" {
+	if got := rec.take(); got != "didActivate STATE_TRANSFER" {
 		t.Errorf("events %q", got)
 	}
 }

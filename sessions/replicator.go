@@ -267,14 +267,16 @@ func (m *Manager) expireUnseen(ctx context.Context, sh *shard, k key, done func(
 	s.end(ctx, o, Timeout)
 }
 
-// notifyArrival tells that a session has come from another node. JBoss asks its
-// policies about sessionCreated too, which they deny.
+// notifyArrival tells that a session has come from another node. At a failover
+// JBoss asks its policies about sessionCreated too, which they deny; for
+// STATE_TRANSFER it has no session events (jboss.md §3.1, §3.3).
 func (m *Manager) notifyArrival(ctx context.Context, s *Session, snap *Snapshot) {
 	cause := Failover
 	if snap.Cause == StateTransfer {
 		cause = StateTransfer
+	} else {
+		m.notify(ctx, Event{Kind: SessionCreated, Session: s, Cause: cause})
 	}
-	m.notify(ctx, Event{Kind: SessionCreated, Session: s, Cause: cause})
 	m.notify(ctx, Event{Kind: SessionDidActivate, Session: s, Cause: cause})
 }
 
