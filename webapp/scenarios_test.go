@@ -172,7 +172,7 @@ func TestTimeoutIsToldOnce(t *testing.T) {
 				n2.log.take()
 				n1.kill()
 				time.Sleep(32 * time.Minute)
-				n1.log.take() // it is dead: nobody hears it
+				n1.log.take()                                 // it is dead: nobody hears it
 				n2.ctx.Sessions().Expire(t.Context(), u.id()) // the cluster's word
 				want = "activated FAILOVER, destroyed TIMEOUT, unbound, removed"
 			}

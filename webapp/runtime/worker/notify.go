@@ -18,7 +18,8 @@ type requestScope struct {
 
 // Notify implements webapp.Program. An event that no listener of the application
 // hears costs nothing. One of a session waits for a worker that is being
-// restarted, up to Options.EventWait.
+// restarted, until Options.EventWait after the last one's end; then the event is
+// dropped, which the caller logs and counts.
 func (p *Program) Notify(ctx context.Context, e servlet.Event) error {
 	if !p.hears(e.Kind) {
 		return nil
@@ -71,7 +72,7 @@ func eventMessage(e servlet.Event) *wire.Event {
 
 // sessionEvent tells of a session and serves what the listeners ask of it.
 func (p *Program) sessionEvent(ctx context.Context, e servlet.Event) error {
-	wait, cancel := context.WithTimeout(ctx, p.opts.EventWait)
+	wait, cancel := context.WithTimeout(ctx, p.patience())
 	defer cancel()
 	pr, err := p.ready(wait)
 	if err != nil {

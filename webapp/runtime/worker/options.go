@@ -33,7 +33,8 @@ type Options struct {
 	// WaitRestart is how long a request waits for a worker that is being
 	// restarted, before it is answered with 503. 0 is DefaultWaitRestart.
 	WaitRestart time.Duration
-	// EventWait is how long an event waits for it. 0 is DefaultEventWait.
+	// EventWait is how long an event waits for it, from the end of the worker
+	// before; then it is dropped. 0 is DefaultEventWait.
 	EventWait time.Duration
 	// Stuck is how long a request may go on after its deadline before the
 	// worker is killed. 0 is DefaultStuck.

@@ -59,6 +59,7 @@ type Program struct {
 
 	mu       sync.Mutex
 	down     error                 // guarded by mu; why there is none
+	since    time.Time             // guarded by mu; when there was none any more, zero if there is one
 	changed  chan struct{}         // guarded by mu; closed when current or down changes
 	inits    []initFrame           // guarded by mu; what a new process must do again
 	segments map[string]uint32     // guarded by mu; numbers of segments, by what they are made of

@@ -100,6 +100,12 @@ func (p *Program) set(pr *process, down error) {
 	defer p.mu.Unlock()
 	p.current.Store(pr)
 	p.down = down
+	switch {
+	case pr != nil:
+		p.since = time.Time{}
+	case p.since.IsZero():
+		p.since = time.Now()
+	}
 	close(p.changed)
 	p.changed = make(chan struct{})
 }
@@ -111,6 +117,18 @@ func (p *Program) usable() *process {
 		return pr
 	}
 	return nil
+}
+
+// patience is how long an event may still wait for a process: Options.EventWait
+// from when there was none any more, so that of the events of one outage all
+// together wait no longer.
+func (p *Program) patience() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.since.IsZero() {
+		return p.opts.EventWait
+	}
+	return max(p.opts.EventWait-time.Since(p.since), 0)
 }
 
 // ready is the process that requests go to; it waits for a restart.

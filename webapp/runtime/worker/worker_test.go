@@ -28,9 +28,17 @@ import (
 // The test binary is its own worker.
 func TestMain(m *testing.M) {
 	if os.Getenv(servlet.WorkerEnv) != "" {
+		if f := os.Getenv("WORKER_FAILS"); f != "" {
+			if _, err := os.Stat(f); err == nil {
+				os.Exit(3)
+			}
+		}
 		app := testApp()
-		if os.Getenv("WORKER_APP") == "runtimetest" {
+		switch os.Getenv("WORKER_APP") {
+		case "runtimetest":
 			app = runtimetest.App()
+		case "events":
+			app = eventApp()
 		}
 		servlet.Main(app)
 		return
