@@ -270,3 +270,13 @@ func item(home replica.NodeID, i, n int, value []byte) *wire.Item {
 	u, _ := update(home, i, n, value)
 	return wire.NewItem(testApp, uint8(i)&7, u, false)
 }
+
+// eventually waits for a condition that nobody is told of.
+func eventually(t testing.TB, what string, f func() bool) {
+	t.Helper()
+	for limit := time.Now().Add(patience); !f(); time.Sleep(time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatalf("waited in vain for: %s", what)
+		}
+	}
+}

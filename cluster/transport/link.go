@@ -32,7 +32,8 @@ type link struct {
 	bulkLane   *lane
 	bulkUp     chan *attached // acceptor: the bulk connection, when it has come
 
-	trip chan net.Conn // a tripwire that is to be guarded
+	trip chan net.Conn            // a tripwire that is to be guarded
+	wire atomic.Pointer[net.Conn] // the one that is guarded
 
 	queued  atomic.Int64 // bytes that wait on all lanes
 	lagging atomic.Bool  // what is sent is dropped

@@ -60,10 +60,14 @@ func (x *peer) stats() PeerStats {
 	x.mu.Lock()
 	s := x.totals
 	s.Peer = x.info
-	s.Reconnects = max(x.links, 1) - 1
+	links := x.links
 	x.mu.Unlock()
 	s.Dropped += x.dropped.Load()
 	l := x.up.Load()
+	if l != nil {
+		links++
+	}
+	s.Reconnects = max(links, 1) - 1
 	if l == nil {
 		return s
 	}

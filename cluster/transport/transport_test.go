@@ -24,6 +24,7 @@ func TestUpdatesAndAcks(t *testing.T) {
 	for _, n := range []*node{a, b} {
 		n.wait(t, "updates and acknowledgements", func() bool { return n.count == sessions*each && n.ackCount == sessions*each })
 	}
+	eventually(t, "counting", func() bool { return a.Stats().Peers[0].MessagesIn == 2*sessions*each })
 	s := a.Stats().Peers[0]
 	if s.MessagesOut != 2*sessions*each || s.MessagesIn != 2*sessions*each || s.BatchesOut >= s.MessagesOut || s.Dropped != 0 || s.Reconnects != 0 {
 		t.Errorf("statistics %+v", s)

@@ -90,6 +90,8 @@ func (l *link) pause(d time.Duration) bool {
 // the link shall have another one.
 func (l *link) hold(p Peer, c net.Conn) bool {
 	defer c.Close()
+	l.wire.Store(&c)
+	defer l.wire.Store(nil)
 	stop := context.AfterFunc(l.ctx, func() {
 		_ = c.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
 		_, _ = c.Write([]byte{goodbye})
