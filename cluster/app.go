@@ -28,6 +28,7 @@ type app struct {
 	counters counters
 	on       atomic.Bool // replication is switched on
 	level    atomic.Bool // as it was announced last
+	opened   time.Time
 
 	mu       sync.Mutex
 	managers []*DeltaManager // guarded by mu; the newest last
@@ -44,7 +45,7 @@ type app struct {
 
 func newApp(n *Node, key sessions.AppKey, on bool) *app {
 	a := &app{
-		n: n, key: key, number: wire.AppNumber(string(key)), log: n.log.With("app", string(key)), jobs: newJobs(),
+		n: n, key: key, number: wire.AppNumber(string(key)), log: n.log.With("app", string(key)), opened: time.Now(), jobs: newJobs(),
 		lagging: map[replica.NodeID]bool{}, links: map[replica.NodeID]uint64{},
 	}
 	a.on.Store(on)
@@ -139,6 +140,16 @@ func (a *app) tick() {
 	for _, sh := range a.shards {
 		sh.tick()
 	}
+}
+
+// known is how many sessions the node knows, at home here or not.
+func (a *app) known() (n int) {
+	for _, sh := range a.shards {
+		sh.mu.Lock()
+		n += len(sh.node.Fingerprints())
+		sh.mu.Unlock()
+	}
+	return n
 }
 
 // isLevel reports whether the node has all that it should have.

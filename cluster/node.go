@@ -216,8 +216,13 @@ func (n *Node) crowded() bool {
 func (n *Node) checkLevel() {
 	news := false
 	for _, a := range *n.apps.Load() {
-		if is := a.isLevel(); a.level.Swap(is) != is {
-			news = true
+		is := a.isLevel()
+		if a.level.Swap(is) == is {
+			continue
+		}
+		news = true
+		if is {
+			a.log.Info("level", "sessions", a.known(), "took", time.Since(a.opened).Round(time.Millisecond))
 		}
 	}
 	if news {

@@ -49,7 +49,7 @@ func QUIC(cfg QUICConfig) Connect {
 		if cfg.Logger == nil {
 			cfg.Logger = slog.New(slog.DiscardHandler)
 		}
-		q := &quicNetwork{self: self.ID, in: in, log: cfg.Logger, gone: map[replica.NodeID]time.Time{}, stop: make(chan struct{})}
+		q := &quicNetwork{in: in, self: self.ID, log: cfg.Logger, gone: map[replica.NodeID]time.Time{}, stop: make(chan struct{})}
 		if err := q.open(cfg, self); err != nil {
 			return nil, err
 		}
@@ -59,8 +59,8 @@ func QUIC(cfg QUICConfig) Connect {
 
 // quicNetwork is the real Network.
 type quicNetwork struct {
-	self replica.NodeID
 	in   Inbound
+	self replica.NodeID
 	log  *slog.Logger
 	tr   *transport.Transport
 	mem  atomic.Pointer[membership.Membership]
@@ -78,7 +78,7 @@ func (q *quicNetwork) open(cfg QUICConfig, self Peer) error {
 	tr, err := transport.New(transport.Config{
 		Self: self, Cluster: cfg.Identity.Cluster(), Listen: cfg.Listen, TLS: cfg.Identity.TLS(), PeerName: identity.PeerName,
 		Lanes: cfg.Lanes, MaxQueue: cfg.MaxQueue, Logger: cfg.Logger,
-	}, q.in)
+	}, quicInbound{q.in, q})
 	if err != nil {
 		return err
 	}
@@ -125,12 +125,31 @@ func (q *quicNetwork) changed() {
 		q.tr.Dial(p)
 	}
 	for _, p := range was {
-		if _, ok := view.Find(p.ID); !ok {
-			q.gone[p.ID] = time.Now()
+		if _, ok := view.Find(p.ID); ok {
+			continue
 		}
+		if _, again := view.Named(p.Name); again {
+			q.tr.Forget(p.ID) // that process is no more
+			continue
+		}
+		q.gone[p.ID] = time.Now()
 	}
 	q.mu.Unlock()
 	q.in.Changed()
+}
+
+// quicInbound is what the transport tells of: it goes to the node.
+type quicInbound struct {
+	Inbound
+	q *quicNetwork
+}
+
+// Disconnected implements transport.Handler. A peer that has left is not dialed.
+func (in quicInbound) Disconnected(id replica.NodeID, err error) {
+	in.Inbound.Disconnected(id, err)
+	if errors.Is(err, transport.ErrLeft) {
+		in.q.tr.Forget(id)
+	}
 }
 
 // sweep gives up links to nodes that do not come back, until Close.

@@ -203,7 +203,9 @@ func (n *Node) ClusterStatus(ctx context.Context) []Status {
 	n.mu.Unlock()
 	network := n.network()
 	for _, q := range queries {
-		network.Control(q.p.ID, wire.StatusQuery{Seq: q.seq})
+		if !network.Control(q.p.ID, wire.StatusQuery{Seq: q.seq}) {
+			q.answer <- Status{Node: q.p.Name, ID: q.p.ID, Zone: q.p.Zone, Address: q.p.Address, Error: "not connected"}
+		}
 	}
 	for _, q := range queries {
 		select {

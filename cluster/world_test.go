@@ -29,6 +29,8 @@ type world struct {
 	cache Cache
 	app   AppConfig
 	dir   map[string]string // data directories, by name
+	// connect is the network of a node and its address; nil: the one in memory.
+	connect func(name string) (Connect, string)
 
 	mu    sync.Mutex           // for those who start nodes while others run requests
 	nodes map[string]*testNode // by name
@@ -117,12 +119,16 @@ func (w *world) start(name string) *testNode {
 	}
 	zone, _, _ := strings.Cut(name, "-")
 	n := &testNode{w: w, name: name, rec: &recorder{}}
+	connect, address := Connect(w.net.connect), name+":1"
+	if w.connect != nil {
+		connect, address = w.connect(name)
+	}
+	cfg := Config{Name: name, Zone: zone, Address: address, Caches: []Cache{w.cache}, DataDir: w.dir[name], Connect: connect}
 	var err error
-	n.Node, err = Start(w.t.Context(), Config{Name: name, Zone: zone, Address: name + ":1", Caches: []Cache{w.cache}, DataDir: w.dir[name], Connect: w.net.connect}, testLog(w.t))
-	if err != nil {
+	if n.Node, err = Start(w.t.Context(), cfg, testLog(w.t)); err != nil {
 		w.t.Fatal(err)
 	}
-	n.end = n.network().(*memoryEnd)
+	n.end, _ = n.network().(*memoryEnd)
 	n.open()
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -174,7 +180,9 @@ func (n *testNode) kill() {
 	if n.dead.Swap(true) {
 		return
 	}
-	n.w.net.kill(n.end)
+	if n.end != nil {
+		n.w.net.kill(n.end)
+	}
 	n.close()
 }
 

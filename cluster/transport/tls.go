@@ -23,8 +23,12 @@ func serverTLS(base *tls.Config, protos ...string) *tls.Config {
 	c := base.Clone()
 	c.MinVersion = tls.VersionTLS13
 	c.NextProtos = protos
-	c.ClientAuth = tls.RequireAndVerifyClientCert
 	c.SessionTicketsDisabled = true
+	if ownCheck(c) {
+		c.ClientAuth = tls.RequireAnyClientCert
+		return c
+	}
+	c.ClientAuth = tls.RequireAndVerifyClientCert
 	if c.ClientCAs == nil {
 		c.ClientCAs = c.RootCAs
 	}
@@ -42,7 +46,7 @@ func clientTLS(base *tls.Config, proto string) *tls.Config {
 	if c.RootCAs == nil {
 		c.RootCAs = c.ClientCAs
 	}
-	if c.InsecureSkipVerify && (c.VerifyConnection != nil || c.VerifyPeerCertificate != nil) {
+	if ownCheck(c) {
 		return c
 	}
 	roots, then := c.RootCAs, c.VerifyConnection
@@ -66,6 +70,11 @@ func clientTLS(base *tls.Config, proto string) *tls.Config {
 	return c
 }
 
+// ownCheck reports whether a configuration verifies the peer by itself.
+func ownCheck(c *tls.Config) bool {
+	return c.InsecureSkipVerify && (c.VerifyConnection != nil || c.VerifyPeerCertificate != nil)
+}
+
 // certificateName is the default of Config.PeerName.
 func certificateName(s tls.ConnectionState) (string, error) {
 	if len(s.PeerCertificates) == 0 {
@@ -85,10 +94,17 @@ func certificateName(s tls.ConnectionState) (string, error) {
 // that a node that has started again can tell its peers that the connections
 // that they still have are void (RFC 9000 §10.3).
 func resetKey(c *tls.Config) *quic.StatelessResetKey {
-	if len(c.Certificates) == 0 {
+	var cert *tls.Certificate
+	switch {
+	case len(c.Certificates) > 0:
+		cert = &c.Certificates[0]
+	case c.GetCertificate != nil:
+		cert, _ = c.GetCertificate(&tls.ClientHelloInfo{})
+	}
+	if cert == nil {
 		return nil
 	}
-	key, err := x509.MarshalPKCS8PrivateKey(c.Certificates[0].PrivateKey)
+	key, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
 	if err != nil {
 		return nil
 	}
