@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"reflect"
 	"slices"
 	"strings"
@@ -358,6 +359,43 @@ func TestBulkIsCompressed(t *testing.T) {
 	}
 	if got := collect(t, l.bDec, b); len(got) != 64 || describe(got[63].m) != describe(replica.Copy{State: got[63].m.(replica.Copy).State, Reign: replica.Reign{Epoch: 1, Home: 2}}) {
 		t.Errorf("%d messages", len(got))
+	}
+}
+
+// TestNoiseIsNotCompressedAgainAndAgain checks that a lane gives up for a while.
+func TestNoiseIsNotCompressedAgainAndAgain(t *testing.T) {
+	l := newBoth()
+	r := rand.New(rand.NewPCG(1, 2))
+	batch := func(value func() byte) []byte {
+		v := make([]byte, 400)
+		for i := range v {
+			v[i] = value()
+		}
+		u := count(testID(1), 1, replica.Dot{}, dotAt(1))
+		u.Delta.Ops[0].Value.Bytes = v
+		b := l.aEnc.AppendBatch(nil, []*Item{NewItem(1, 2, u, false)})
+		collect(t, l.bDec, b)
+		return b
+	}
+	noise := func() byte { return byte(r.Uint32()) }
+	for range 300 {
+		if b := batch(noise); b[0] != Version {
+			t.Fatal("noise was compressed")
+		}
+	}
+	if l.aEnc.pause == 0 || l.aEnc.vain != maxPause {
+		t.Errorf("pause %d after %d", l.aEnc.pause, l.aEnc.vain)
+	}
+	for range maxPause {
+		batch(noise)
+	}
+	for n := 0; batch(func() byte { return 'a' })[0] == Version; n++ {
+		if n > maxPause {
+			t.Fatal("it was never tried again")
+		}
+	}
+	if l.aEnc.vain != 0 {
+		t.Error("a success was not noted")
 	}
 }
 

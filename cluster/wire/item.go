@@ -263,7 +263,7 @@ func (it *Item) update(m *replica.Update) {
 	for i := range d.Ops {
 		op := &d.Ops[i]
 		form, data := encodeValue(op, it.bulk)
-		it.packed = it.packed || form == formPatch || form == formPacked || form == formMapPacked
+		it.packed = it.packed || form == formPacked || form == formMapPacked
 		it.ops = append(it.ops, itemOp{op.Key, form, data})
 	}
 	if d.Life != (replica.Life{}) || m.Successor != nil || len(m.Sets) > 0 {

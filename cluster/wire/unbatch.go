@@ -28,7 +28,8 @@ func (d *Decoder) Batch(b []byte, f func(app uint32, shard uint8, m replica.Mess
 		if err != nil {
 			return err
 		}
-		r = newReader(raw)
+		defer putScratch(raw)
+		r = newReader(*raw)
 	}
 	end := r.end
 	for r.err == nil && r.off < end {

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
@@ -27,8 +28,7 @@ var (
 		}
 		return d
 	})
-	// scratch holds buffers for the messages of a batch before they are
-	// compressed.
+	// scratch holds buffers for the messages of compressed batches.
 	scratch = sync.Pool{New: func() any { return new([]byte) }}
 )
 
@@ -42,27 +42,24 @@ const (
 )
 
 // compressBatch compresses the messages of the batch that begins at dst[start],
-// if that makes it shorter.
-func compressBatch(dst []byte, start int) []byte {
-	raw := scratch.Get().(*[]byte)
-	defer func() {
-		if cap(*raw) <= maxScratch {
-			scratch.Put(raw)
-		}
-	}()
-	*raw = append((*raw)[:0], dst[start+1:]...)
+// if that makes it shorter, and reports whether it did.
+func compressBatch(dst []byte, start int) ([]byte, bool) {
+	raw := getScratch(len(dst) - start)
+	defer putScratch(raw)
+	*raw = append(*raw, dst[start+1:]...)
 	out := appendUvarint(append(dst[:start], Version|flagZstd), uint64(len(*raw)))
 	out = zstdEncoder().EncodeAll(*raw, out)
 	size := len(out) - start
 	if size > len(*raw)-len(*raw)/16 || size*MaxInflate < len(*raw) {
 		out = append(out[:start], Version)
-		return append(out, *raw...)
+		return append(out, *raw...), false
 	}
-	return out
+	return out, true
 }
 
-// inflateBatch returns the messages of a compressed batch.
-func inflateBatch(r *reader) ([]byte, error) {
+// inflateBatch returns the messages of a compressed batch, to be given back with
+// putScratch.
+func inflateBatch(r *reader) (*[]byte, error) {
 	at := r.off
 	n := r.uvarint("length of a batch")
 	if n > min(maxBatch, uint64(r.end)*MaxInflate) {
@@ -71,10 +68,26 @@ func inflateBatch(r *reader) ([]byte, error) {
 	if r.err != nil {
 		return nil, r.err
 	}
-	out, err := zstdDecoder().DecodeAll(r.b[r.off:r.end], make([]byte, 0, n))
+	raw := getScratch(int(n))
+	out, err := zstdDecoder().DecodeAll(r.b[r.off:r.end], (*raw)[:0:n])
 	if err != nil || uint64(len(out)) != n {
+		putScratch(raw)
 		r.fail("compressed batch", at)
 		return nil, r.err
 	}
-	return out, nil
+	*raw = out
+	return raw, nil
+}
+
+// getScratch returns an empty buffer with room for n bytes.
+func getScratch(n int) *[]byte {
+	b := scratch.Get().(*[]byte)
+	*b = slices.Grow((*b)[:0], n)
+	return b
+}
+
+func putScratch(b *[]byte) {
+	if cap(*b) <= maxScratch {
+		scratch.Put(b)
+	}
 }
