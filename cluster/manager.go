@@ -84,6 +84,7 @@ var (
 	_ sessions.Replicator = (*DeltaManager)(nil)
 	_ sessions.Solitary   = (*DeltaManager)(nil)
 	_ sessions.Holder     = (*DeltaManager)(nil)
+	_ sessions.Owner      = (*DeltaManager)(nil)
 )
 
 // Attach gives the DeltaManager the application's sessions. Until then nothing is
@@ -120,4 +121,17 @@ func (d *DeltaManager) Holds(id sessions.ID) (string, bool) {
 		return "", false
 	}
 	return metaOf(st).version, true
+}
+
+// AtHome implements sessions.Owner: a living session is at home here, and this node
+// is sure of it, or nobody knows of the session.
+func (d *DeltaManager) AtHome(id sessions.ID) bool {
+	sid, ok := realID(id)
+	if !ok {
+		return false
+	}
+	sh := d.app.shard(sid)
+	now := sh.lock()
+	defer sh.unlock()
+	return sh.node.State(sid) == nil || sh.node.TryServe(now, sid)
 }

@@ -152,6 +152,6 @@ func (s *Session) bareDelta(o *Options, base Dot) *Delta {
 	if s.unsent { // all that it has is news
 		d.Set = slices.Clone(s.attrs)
 	}
-	s.unsent, s.renamed, s.previous = false, false, key{}
+	s.unsent, s.renamed, s.previous, s.saved = false, false, key{}, false
 	return d
 }

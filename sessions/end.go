@@ -70,6 +70,9 @@ func (s *Session) end(ctx context.Context, o *Options, cause Cause) { _, _ = s.f
 
 // expire ends the session of this key if it still has been idle for too long.
 func (m *Manager) expire(ctx context.Context, k key) {
+	if !m.mayEnd(k) {
+		return
+	}
 	sh := m.shard(k)
 	sh.mu.Lock()
 	i, ok := sh.index[k]
@@ -95,6 +98,35 @@ func (m *Manager) expire(ctx context.Context, k key) {
 	s.mu.Unlock()
 	sh.mu.Unlock()
 	s.end(ctx, o, Timeout)
+}
+
+// mayEnd reports that no other node is the home of an expired session, as far as
+// this one knows. One of which no node was told is this node's.
+func (m *Manager) mayEnd(k key) bool {
+	o, ok := m.options().Replicator.(Owner)
+	if !ok {
+		return true
+	}
+	sh := m.shard(k)
+	sh.mu.Lock()
+	i, ok := sh.index[k]
+	if !ok || sh.closed || sh.moving[k] != nil || !sh.expiredLocked(i, m.now()) {
+		sh.mu.Unlock()
+		return false
+	}
+	if sh.slots.at(i).place != passive {
+		s := sh.pinLocked(i)
+		s.mu.Lock()
+		unsent := s.unsent
+		s.mu.Unlock()
+		sh.unpinLocked(s)
+		if unsent {
+			sh.mu.Unlock()
+			return true
+		}
+	}
+	sh.mu.Unlock()
+	return o.AtHome(k.id(""))
 }
 
 // dropQuietlyLocked ends an expired session of which nobody wants to hear.

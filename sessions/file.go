@@ -258,6 +258,7 @@ func (m *Manager) loadOne(snap *Snapshot) bool {
 	}
 	sh := m.shard(k)
 	s := m.fromSnapshot(sh, k, snap)
+	s.saved = true
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if _, ok := sh.index[k]; ok || sh.closed {

@@ -146,7 +146,10 @@ func (m *Manager) reserve(ctx context.Context, o *Options) error {
 // Find returns the session with this id, in use until its End. The error is
 // ErrNotFound if there is none, also for an id of a wrong form; other errors are
 // the context's, the Store's or the Replicator's.
-func (m *Manager) Find(ctx context.Context, id ID) (*Session, error) {
+func (m *Manager) Find(ctx context.Context, id ID) (*Session, error) { return m.find(ctx, id, false) }
+
+// find is Find; with saved, also of sessions that only a file has kept.
+func (m *Manager) find(ctx context.Context, id ID, saved bool) (*Session, error) {
 	k, ok := parseKey(id)
 	if !ok {
 		return nil, ErrNotFound
@@ -183,6 +186,10 @@ func (m *Manager) Find(ctx context.Context, id ID) (*Session, error) {
 			return m.activate(ctx, sh, k, sh.moveLocked(k))
 		}
 		s := sh.pinLocked(i)
+		if !saved && s.forgetSavedLocked() {
+			sh.mu.Unlock()
+			continue
+		}
 		sh.usedLocked(i)
 		sh.mu.Unlock()
 		if s.access(now) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -346,6 +347,68 @@ func TestCloseOfOneNode(t *testing.T) {
 		}
 	}
 }
+
+// What a file has kept is only for sessions of which the others know nothing.
+func TestSavedIsOlder(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "saved")
+	first := manager(t, Options{File: file})
+	s := create(t, first)
+	set(t, s, "a", "old")
+	s.End()
+	if err := first.Close(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	id := s.ID().Real()
+	r := &twin{snap: &Snapshot{ID: id, Created: time.Now(), Accessed: time.Now(), Attributes: []Attribute{{"a", []byte("new"), Dot{1, 2, 3}}}}}
+	m := manager(t, Options{Replicator: r, File: file, Hot: -1})
+	if _, err := m.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s = find(t, m, id)
+	if got := dump(t, s); got != "a=new" {
+		t.Errorf("found %q", got)
+	}
+	s.End()
+	if st := m.Stats(); st.Active != 1 {
+		t.Errorf("%+v", st)
+	}
+}
+
+// A session that is idle for too long ends only where it is at home, so that its
+// listeners hear once: a node that was stopped for a while asks first.
+func TestExpiryAsksForHome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &owner{}
+		rec := &recorder{events: AllEvents}
+		m := manager(t, Options{Replicator: r, Listener: rec, Hot: -1})
+		s := create(t, m)
+		set(t, s, "a", "1")
+		s.End()
+		rec.take()
+		idle := func(want string) {
+			t.Helper()
+			time.Sleep(40 * time.Minute)
+			synctest.Wait()
+			if got := rec.take(); got != want {
+				t.Errorf("%q, want %q", got, want)
+			}
+		}
+		idle("")
+		r.home.Store(true)
+		idle("destroyed TIMEOUT")
+		r.home.Store(false)
+		create(t, m).End() // nobody was told of it
+		rec.take()
+		idle("destroyed TIMEOUT")
+	})
+}
+
+type owner struct {
+	twin
+	home atomic.Bool
+}
+
+func (o *owner) AtHome(ID) bool { return o.home.Load() }
 
 type lonely struct {
 	twin

@@ -27,6 +27,15 @@ type Replicator interface {
 // just now, so that nobody else keeps the sessions.
 type Solitary interface{ Alone() bool }
 
+// Owner is a Replicator that can say, from this node's own memory and at once,
+// whether this node still is the home of a session that it has had from it, or has
+// told it of. Before a session ends for its age the manager asks: a node that was
+// stopped for a while may not know yet that others have gone on without it, and
+// listeners shall hear once in a cluster. It is called without locks held.
+type Owner interface {
+	AtHome(id ID) bool
+}
+
 // Holder is a Replicator that can say, from this node's own memory, whether it has
 // a copy of a session and to which version of the application that belongs. Where
 // several versions run, Manager.Contains asks it for sessions that were not used on
@@ -294,7 +303,7 @@ func (m *Manager) FindNew(ctx context.Context, id ID) (*Session, error) {
 	if !ok {
 		return nil, ErrNotFound
 	}
-	s, err := m.Find(ctx, id)
+	s, err := m.find(ctx, id, true)
 	if err != nil {
 		return nil, err
 	}
@@ -306,6 +315,21 @@ func (m *Manager) FindNew(ctx context.Context, id ID) (*Session, error) {
 		return nil, ErrNotFound
 	}
 	return s, nil
+}
+
+// forgetSavedLocked forgets a session that comes from a file, if there is a
+// Replicator: whoever calls Find expects that other nodes know the session, and what
+// they have is newer. The caller holds sh.mu and a reference, which is dropped then.
+func (s *Session) forgetSavedLocked() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.saved || s.m.options().Replicator == nil || s.phase != valid {
+		return false
+	}
+	s.phase = moved
+	s.hideLocked()
+	s.refs--
+	return true
 }
 
 // InUse reports whether a request uses the session on this node: its home may

@@ -38,6 +38,7 @@ type Session struct {
 	isNew        bool           // guarded by mu
 	unsent       bool           // guarded by mu; no Delta of it was made
 	renamed      bool           // guarded by mu; previous is to go into the next Delta
+	saved        bool           // guarded by mu; it comes from a file, and no Delta of it was made since
 	away         bool           // guarded by mu; its listeners were told that it is replicated
 	previous     key            // guarded by mu
 	local        map[string]any // guarded by mu

@@ -214,6 +214,7 @@ const (
 	flagUnsent               // no Delta of it was made
 	flagPrevious             // its former id follows
 	flagAway                 // Session.away
+	flagSaved                // Session.saved
 )
 
 // header is what comes before the state in packed memory.
@@ -250,6 +251,9 @@ func (s *Session) appendPacked(b []byte, idleSince int64) []byte {
 	if s.away {
 		flags |= flagAway
 	}
+	if s.saved {
+		flags |= flagSaved
+	}
 	b = append(b, flags)
 	b = binary.AppendVarint(b, idleSince-s.lastAccessed)
 	b = binary.AppendVarint(b, s.thisAccessed-idleSince)
@@ -264,7 +268,7 @@ func (s *Session) readPacked(b []byte, idleSince int64) {
 	r := reader{b: b, names: &s.m.names}
 	h := readHeader(&r)
 	s.isNew, s.unsent, s.renamed = h.flags&flagNew != 0, h.flags&flagUnsent != 0, h.flags&flagPrevious != 0
-	s.previous, s.away = h.previous, h.flags&flagAway != 0
+	s.previous, s.away, s.saved = h.previous, h.flags&flagAway != 0, h.flags&flagSaved != 0
 	s.lastAccessed, s.thisAccessed = idleSince-h.last, idleSince+h.this
 	s.state = r.state()
 	if r.err != nil {
