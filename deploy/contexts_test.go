@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -228,6 +229,37 @@ func TestPassivation(t *testing.T) {
 	h.wantText("/full/count", "x 1")
 	h.wantCode("/full/count", http.StatusServiceUnavailable)
 	h.wg.Wait()
+}
+
+// TestStoreThatCannotOpen: passivation that is asked for and cannot be had fails the
+// deployment, with the reason; it is never quietly off.
+func TestStoreThatCannotOpen(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "sessions")
+	h := newRealHost(t, func(_ *Options, c *Contexts) { c.SessionsDir = dir })
+	const xml = `<jboss-web><passivation-config><use-session-passivation>true</use-session-passivation><passivation-max-idle-time>60</passivation-max-idle-time></passivation-config></jboss-web>`
+	h.write("webapps/app.zip", string(zipBytes(t, "WEB-INF/web.xml", fmt.Sprintf(counterXML, "x"), "WEB-INF/jboss-web.xml", xml)))
+	h.start()
+	h.scan2()
+	h.wantState("/app", Running)
+	kept, err := filepath.Glob(filepath.Join(dir, "*.passive"))
+	if err != nil || len(kept) != 1 {
+		t.Fatal(kept, err)
+	}
+	if err := h.Undeploy(t.Context(), ParseName("/app")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(kept[0]); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(kept[0], nil, 0o600); err != nil { // in the folder's place
+		t.Fatal(err)
+	}
+	h.write("webapps/app.zip", string(zipBytes(t, "WEB-INF/web.xml", fmt.Sprintf(counterXML, "y"), "WEB-INF/jboss-web.xml", xml)))
+	h.scan2()
+	h.wantState("/app", Failed)
+	if a := h.app("/app"); !strings.Contains(a.Error, "store of passivated sessions") {
+		t.Errorf("%q", a.Error)
+	}
 }
 
 // TestRedeployRealUnderLoad counts in sessions while the application is

@@ -225,7 +225,7 @@ func (sh *shard) release() {
 	defer sh.mu.Unlock()
 	sh.closed = true
 	for _, s := range sh.live {
-		s.slot = 0
+		s.slot, s.hot = 0, 0
 	}
 	sh.arena.Release()
 	sh.index, sh.live, sh.hot, sh.slots = nil, nil, nil, slots{}

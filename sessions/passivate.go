@@ -188,6 +188,7 @@ func (s *Session) leave(k key) bool {
 	i := s.slot
 	s.refs, s.slot = 0, 0
 	delete(sh.live, i)
+	sh.coolLocked(s)
 	sl := sh.slots.at(i)
 	sl.place, sl.ref, sl.away = passive, arena.Ref{}, s.away
 	sh.unlistLocked(i)

@@ -26,7 +26,7 @@ type Session struct {
 
 	slot uint32 // guarded by sh.mu; 0: not in the shard's tables any more
 	refs int    // guarded by sh.mu
-	hot  bool   // guarded by sh.mu; in the ring of sessions used last
+	hot  int    // guarded by sh.mu; its place in the ring of sessions used last, from 1; 0: none
 
 	mu           sync.Mutex
 	phase        phase          // guarded by mu

@@ -78,14 +78,14 @@ func (sh *shard) unpinLocked(s *Session) {
 		sh.packLocked(s)
 		return
 	}
-	if s.hot {
+	if s.hot != 0 {
 		return
 	}
 	old := sh.hot[sh.turn]
-	sh.hot[sh.turn], s.hot = s, true
+	sh.hot[sh.turn], s.hot = s, sh.turn+1
 	sh.turn = (sh.turn + 1) % len(sh.hot)
 	if old != nil {
-		old.hot = false
+		old.hot = 0
 		if old.refs == 0 && old.slot != 0 {
 			sh.packLocked(old)
 		}
@@ -117,6 +117,13 @@ func (sh *shard) packLocked(s *Session) {
 	s.slot = 0
 }
 
+// coolLocked takes a session that leaves memory out of the ring, which would hold it.
+func (sh *shard) coolLocked(s *Session) {
+	if s.hot != 0 {
+		sh.hot[s.hot-1], s.hot = nil, 0
+	}
+}
+
 // insertLocked gives a session a slot and makes it visible.
 func (sh *shard) insertLocked(k key, idleSince, maxIdle int64) uint32 {
 	i := sh.slots.take()
@@ -139,6 +146,7 @@ func (sh *shard) dropLocked(i uint32) {
 	case live:
 		s := sh.live[i]
 		delete(sh.live, i)
+		sh.coolLocked(s)
 		s.slot = 0
 	}
 	sh.wheel.remove(&sh.slots, i)

@@ -2,6 +2,7 @@ package webapp_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -198,4 +199,58 @@ func TestStopOfOneNode(t *testing.T) {
 	}
 	n.all[0].kill()
 	u.counts(n.all[1], true, 2)
+}
+
+// 28: a session that is passivated moves, by consent and by death, and what the next
+// home writes is what the one after it reads.
+func TestPassivatedMoves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := policed(t, descriptor.PolicyIgnoreUndeployLegacy, nil, 2*time.Minute)
+		n1, n2 := n.all[0], n.all[1]
+		u := &visitor{t: t}
+		passive := func(x *node) {
+			t.Helper()
+			idle(5 * time.Minute)
+			if st := x.ctx.Sessions().Stats(); st.Passive != 1 || st.Active != 0 {
+				t.Errorf("%s: %+v", x.name, st)
+			}
+		}
+		u.counts(n1, true, 1)
+		passive(n1)
+		n1.handOver(u.id().Real(), n2)
+		if st := n1.ctx.Sessions().Stats(); st.Passive != 0 || st.Moved != 1 {
+			t.Errorf("%+v", st)
+		}
+		u.counts(n2, true, 2)
+		passive(n2)
+		u.counts(n2, false, 3)
+		passive(n2)
+		n2.kill()
+		u.counts(n1, true, 4)
+		passive(n1)
+		u.counts(n1, false, 5)
+	})
+}
+
+// 11 to 14, 39: the limit is of the sessions in this node's memory: copies of other
+// nodes' sessions do not count, as they do in JBoss, and a session that comes from
+// another node is never refused.
+func TestLimitWithReplicas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNodes(t, &nodes{opts: sessions.Options{MaxActive: 2}}, "n1", "n2")
+		a, b, c := &visitor{t: t}, &visitor{t: t}, &visitor{t: t}
+		a.counts(n.all[0], true, 1)
+		b.counts(n.all[0], true, 1)
+		c.counts(n.all[1], true, 1)
+		n.all[0].kill()
+		a.counts(n.all[1], true, 2)
+		b.counts(n.all[1], true, 2)
+		r := httptest.NewRequest(http.MethodGet, "/app/count", nil)
+		if res := do(n.all[1].ctx, r); res.StatusCode < 500 {
+			t.Errorf("a session more than the limit: %d", res.StatusCode)
+		}
+		if st := n.all[1].ctx.Sessions().Stats(); st.Active != 3 || st.Rejected != 1 || st.Created != 1 {
+			t.Errorf("%+v", st)
+		}
+	})
 }
