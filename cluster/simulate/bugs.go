@@ -5,12 +5,37 @@ import (
 	"time"
 
 	"github.com/serval-server/serval/cluster/replica"
+	"github.com/serval-server/serval/cluster/wire"
 )
 
 // bugs are the planted ones. Some are what Tomcat, Jetty or Spring Session do.
 var bugs = []bug{
-	{name: "a restarted node gives out its old dots", sameID: true},
-	{name: "a node does not notice that it was stopped", noPause: true},
+	{name: "a restarted node gives out its old dots", sameID: true, plan: func(w *world) { w.faults.crash = true }},
+	{name: "a node does not notice that it was stopped", noPause: true, plan: func(w *world) {
+		w.faults.pause, w.faults.crash, w.plan.misroute = true, false, 0.2
+	}},
+	{name: "a node does not hear that a connection was lost", noReset: true, plan: func(w *world) {
+		w.faults.loss, w.cfg.Retry = true, time.Hour
+	}},
+	{name: "a node leaves before its grants are heard", noWait: true, plan: func(w *world) { w.faults.drain = true }},
+	{name: "forks are not counted", plan: func(w *world) { w.faults.partition = true }, effect: func(e replica.Effect) bool {
+		_, fork := e.(replica.Forked)
+		return !fork
+	}},
+	{name: "a patch is not checked against its base", config: func(_ *host, c *replica.Config) {
+		c.Unpatch = func(old replica.Value, patch []byte) (replica.Value, error) {
+			if v, err := wire.Unpatch(old, patch); err == nil && len(v.Bytes)%7 > 0 {
+				return v, nil
+			}
+			return old, nil
+		}
+	}},
+	{name: "uses at home are not told", message: func(_ *world, _, _ *host, m replica.Message) replica.Message {
+		if _, ok := m.(replica.Touch); ok {
+			return nil
+		}
+		return m
+	}},
 	{name: "acknowledged before it was applied, then lost", message: onUpdate(func(w *world, from, to *host, u *replica.Update) replica.Message {
 		if w.chance(0.1) {
 			w.acknowledge(from, to, u)

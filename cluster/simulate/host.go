@@ -131,7 +131,9 @@ func (w *world) effects(h *host) {
 	for list := h.node.Take(); len(list) > 0; list = h.node.Take() {
 		h.todo = append(h.todo[:0], list...)
 		for _, e := range h.todo {
-			w.effect(h, e)
+			if w.bug == nil || w.bug.effect == nil || w.bug.effect(e) {
+				w.effect(h, e)
+			}
 		}
 	}
 	h.busy = false

@@ -14,9 +14,15 @@ type bug struct {
 	// message changes or swallows (nil) what is sent.
 	message func(w *world, from, to *host, m replica.Message) replica.Message
 	// config changes what a node is told.
-	config  func(h *host, cfg *replica.Config)
+	config func(h *host, cfg *replica.Config)
+	// effect says which of a node's wishes are carried out.
+	effect func(e replica.Effect) bool
+	// plan sees to it that what the bug needs happens.
+	plan    func(w *world)
 	sameID  bool // a restarted node uses its old index again
 	noPause bool // a node does not notice that it was stopped
+	noReset bool // a node does not hear that a connection was lost
+	noWait  bool // a node leaves as soon as it has said its grants
 }
 
 // forge delivers a message that its sender never sent.

@@ -12,6 +12,9 @@ func simulate(seed uint64, b *bug, keep bool) *world {
 	w := &world{seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), reqs: map[uint64]*request{}, keep: keep, stats: newCounters(), bug: b}
 	w.book = newBook(w)
 	drawPlan(w)
+	if b != nil && b.plan != nil {
+		b.plan(w)
+	}
 	for i := range w.plan.hosts {
 		h := &host{index: i, name: fmt.Sprintf("n%d", i+1), zone: fmt.Sprintf("z%d", i%2)}
 		w.drawClock(h)

@@ -126,9 +126,16 @@ func (w *world) setLagging(h, p *host, lagging bool) {
 		h.lagging[p.index] = lagging && p.id == id
 		n.Lagging(w.local(h), id, lagging)
 		if !lagging {
-			n.Reset(w.local(h), id)
+			w.reset(h, id)
 		}
 	})
+}
+
+// reset tells a node that what was under way to a peer is lost.
+func (w *world) reset(h *host, peer replica.NodeID) {
+	if w.bug == nil || !w.bug.noReset {
+		h.node.Reset(w.local(h), peer)
+	}
 }
 
 // fresh is what links are like to and from a node that has just started.
@@ -155,7 +162,7 @@ func (w *world) disconnect(a, b *host) {
 		if behind[i] {
 			w.setLagging(h, p, false)
 		}
-		w.later(h, w.between(0, 50*time.Millisecond), func(n *replica.Node) { n.Reset(w.local(h), p.id) })
+		w.later(h, w.between(0, 50*time.Millisecond), func(n *replica.Node) { w.reset(h, p.id) })
 	}
 }
 
@@ -164,6 +171,6 @@ func (w *world) connect(a, b *host) {
 	for _, ends := range [2][2]*host{{a, b}, {b, a}} {
 		h, p := ends[0], ends[1]
 		w.net.link[h.index][p.index].open = true
-		w.later(h, 0, func(n *replica.Node) { n.Reset(w.local(h), p.id) })
+		w.later(h, 0, func(n *replica.Node) { w.reset(h, p.id) })
 	}
 }
