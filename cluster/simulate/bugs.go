@@ -14,9 +14,6 @@ var bugs = []bug{
 	{name: "a node does not notice that it was stopped", noPause: true, plan: func(w *world) {
 		w.faults.pause, w.faults.crash, w.plan.misroute = true, false, 0.2
 	}},
-	{name: "a node does not hear that a connection was lost", noReset: true, plan: func(w *world) {
-		w.faults.loss, w.cfg.Retry = true, time.Hour
-	}},
 	{name: "a node leaves before its grants are heard", noWait: true, plan: func(w *world) { w.faults.drain = true }},
 	{name: "forks are not counted", plan: func(w *world) { w.faults.partition = true }, effect: func(e replica.Effect) bool {
 		_, fork := e.(replica.Forked)

@@ -19,6 +19,7 @@ type host struct {
 	leaving bool
 	left    bool          // for good
 	stopped time.Duration // when it was last paused or cut off
+	viewed  time.Duration // when its view last changed
 	woke    time.Duration // when it last went on after a pause
 	looked  time.Duration // when its copies were last compared with what they were
 	clock   clock

@@ -32,6 +32,7 @@ func (w *world) enqueue(h, to *host, msg replica.Message) {
 		w.stats.add("queue full")
 		w.logf("%s: the queue to %s is full", h.name, to.name)
 		l.behind = true
+		h.stopped, to.stopped = w.now, w.now // they do not hear each other now
 		w.setLagging(h, to, true)
 		return
 	}

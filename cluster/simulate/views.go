@@ -45,6 +45,7 @@ func (w *world) watch(h *host) {
 
 func (w *world) showView(h *host) {
 	members := w.membersAt(h)
+	h.viewed = w.now
 	w.logf("%s sees %v", h.name, members)
 	h.node.View(w.local(h), members)
 	w.effects(h)
