@@ -37,20 +37,26 @@ const (
 	firstJoinTimeout = 3 * time.Second
 )
 
-// firstJoin asks every seed once.
+// firstJoin asks every seed once, and returns when one has answered or none has.
 func (m *Membership) firstJoin() {
 	ctx, cancel := context.WithTimeout(m.ctx, firstJoinTimeout)
 	defer cancel()
 	targets := m.targets(ctx)
-	done := make(chan struct{})
-	var asked sync.WaitGroup
+	answers := make(chan error, len(targets))
 	for _, addr := range targets {
-		asked.Go(func() { m.ask(addr) })
+		m.run(func() { answers <- m.ask(addr) })
 	}
-	m.run(func() { asked.Wait(); close(done) })
-	select {
-	case <-done:
-	case <-ctx.Done():
+	for range targets {
+		select {
+		case err := <-answers:
+			if err == nil {
+				cancel()
+			}
+		case <-ctx.Done():
+		}
+		if ctx.Err() != nil {
+			break
+		}
 	}
 	m.joined.Store(m.conflict() == nil)
 }
@@ -74,7 +80,7 @@ func (m *Membership) keepJoined() {
 		}
 		ctx, cancel := context.WithTimeout(m.ctx, firstJoinTimeout)
 		for _, addr := range m.targets(ctx) {
-			m.run(func() { m.ask(addr) })
+			m.run(func() { _ = m.ask(addr) }) // it has logged why
 		}
 		cancel()
 		last = m.now()
@@ -93,7 +99,7 @@ func (m *Membership) stoodStill() {
 	m.log.Warn("this process stood still; asking the other nodes whether they took it for dead", "node", m.self.Name)
 	for _, n := range m.View().Members {
 		if n.ID != m.self.ID {
-			m.run(func() { m.ask(n.Address) })
+			m.run(func() { _ = m.ask(n.Address) }) // it has logged why
 		}
 	}
 }
@@ -197,7 +203,7 @@ func (m *Membership) resolve(ctx context.Context) {
 }
 
 // ask exchanges everything that is known with the node at an address.
-func (m *Membership) ask(addr string) {
+func (m *Membership) ask(addr string) error {
 	_, err := m.list.Join([]string{addr})
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -209,4 +215,5 @@ func (m *Membership) ask(addr string) {
 		m.stats.LastSeedFail = err.Error()
 		m.log.Debug("asking a node that should be there", "address", addr, "error", err)
 	}
+	return err
 }

@@ -68,7 +68,7 @@ func (m *Membership) check(known, other Node, d meta) {
 	}
 	m.admitted[other.ID] = true
 	m.mu.Unlock()
-	m.ask(other.Address)
+	_ = m.ask(other.Address) // it has logged why
 }
 
 // NotifyMerge is called with all that the node at the other end knows, when one of the
