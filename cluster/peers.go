@@ -139,6 +139,11 @@ func (n *Node) meetLocked(live []Peer) {
 	}
 }
 
+// Alive reports whether a node is taken for alive.
+func (n *Node) Alive(id replica.NodeID) bool {
+	return id == n.id || slices.ContainsFunc(n.network().Live(), func(p Peer) bool { return p.ID == id })
+}
+
 // nameOf is a peer's name, "" if it is not known.
 func (n *Node) nameOf(id replica.NodeID) string {
 	n.mu.Lock()

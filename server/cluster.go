@@ -79,6 +79,7 @@ func (s *Server) takeForwarded() {
 			s.cluster.settled.Store(true)
 		}
 	})
+	s.wait.Go(func() { s.cluster.abandon(s.life) })
 }
 
 // serveForwarded serves a request that another node has forwarded: its valves have
@@ -233,9 +234,56 @@ func (d *replicated) Forward(w http.ResponseWriter, r *http.Request, to webapp.R
 		return nil
 	}
 	if e, ok := errors.AsType[*forward.Error](err); ok && e.Retryable {
+		d.clustering.awaitNews(r.Context(), to.Node)
 		return fmt.Errorf("%w: %w", webapp.ErrTryAgain, err)
 	}
 	return err
+}
+
+const (
+	// newsAfter bounds how long a request waits for the cluster to notice that a
+	// node is gone which has just failed to answer: a silent host takes 2.5 s.
+	newsAfter = 3500 * time.Millisecond
+	// glance is how often that is looked at.
+	glance = 5 * time.Millisecond
+)
+
+// awaitNews returns when the cluster takes the node for dead, or the node can be
+// reached again: until then a session that is at home there has no other place.
+func (c *clustering) awaitNews(ctx context.Context, node uint32) {
+	ctx, cancel := context.WithTimeout(ctx, newsAfter)
+	defer cancel()
+	tick := time.NewTicker(glance)
+	defer tick.Stop()
+	for c.node.Alive(node) {
+		if conn, err := c.node.OpenStream(ctx, node); err == nil {
+			_ = conn.Close() // it was only to see whether that works
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// abandon gives up the requests that are open to nodes which have died meanwhile.
+func (c *clustering) abandon(ctx context.Context) {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		for _, node := range c.client.Nodes() {
+			if !c.node.Alive(node) {
+				c.client.Abort(node)
+			}
+		}
+	}
 }
 
 // blame is the status for a request whose body could not be read, 0 for others.

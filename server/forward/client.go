@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/http/httputil"
 	"net/textproto"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -24,13 +26,16 @@ type Client struct {
 	proxy     httputil.ReverseProxy
 	forwarded atomic.Uint64
 	failed    atomic.Uint64
+
+	mu      sync.Mutex
+	streams map[uint32]map[net.Conn]struct{} // guarded by mu: those that are open, by node
 }
 
 // NewClient makes a Client that opens its streams with open: to the node of a
 // number, as the cluster's members are numbered. open must fail at once, or soon, for
 // a node that is not connected.
 func NewClient(open func(ctx context.Context, node uint32) (net.Conn, error), log *slog.Logger) *Client {
-	c := &Client{open: open}
+	c := &Client{open: open, streams: map[uint32]map[net.Conn]struct{}{}}
 	c.proxy = httputil.ReverseProxy{
 		Rewrite: rewrite, Transport: (*transport)(c), FlushInterval: -1, BufferPool: &buffers{},
 		ErrorHandler: func(_ http.ResponseWriter, r *http.Request, err error) { passOf(r.Context()).err = err },
@@ -48,6 +53,41 @@ type Stats struct {
 // Stats returns the counters.
 func (c *Client) Stats() Stats {
 	return Stats{Forwarded: c.forwarded.Load(), Failed: c.failed.Load()}
+}
+
+// Nodes are the nodes to which requests are open.
+func (c *Client) Nodes() []uint32 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Collect(maps.Keys(c.streams))
+}
+
+// Abort breaks off the requests that are open to a node: it is dead, or silent, and
+// will not answer. They fail as if the connection had been lost.
+func (c *Client) Abort(node uint32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for conn := range c.streams[node] {
+		_ = conn.Close() // who reads from it says what is wrong
+	}
+}
+
+func (c *Client) opened(node uint32, conn net.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.streams[node] == nil {
+		c.streams[node] = map[net.Conn]struct{}{}
+	}
+	c.streams[node][conn] = struct{}{}
+}
+
+func (c *Client) closed(node uint32, conn net.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.streams[node], conn)
+	if len(c.streams[node]) == 0 {
+		delete(c.streams, node)
+	}
 }
 
 // Error is what Forward returns when no answer has begun.
@@ -197,7 +237,9 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	x := &exchange{conn: conn, pass: p, r: r}
+	c := (*Client)(t)
+	c.opened(p.node, conn)
+	x := &exchange{conn: conn, pass: p, r: r, ended: func() { c.closed(p.node, conn) }}
 	// The end of the request ends the stream, whoever waits for it.
 	x.stop = context.AfterFunc(r.Context(), func() { _ = conn.Close() })
 	res, err := x.run()
@@ -210,17 +252,19 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // exchange is a request on its stream.
 type exchange struct {
-	conn net.Conn
-	pass *pass
-	r    *http.Request
-	stop func() bool
-	once sync.Once
+	conn  net.Conn
+	pass  *pass
+	r     *http.Request
+	stop  func() bool
+	once  sync.Once
+	ended func()
 }
 
 func (x *exchange) close() {
 	x.once.Do(func() {
 		x.stop()
 		_ = x.conn.Close()
+		x.ended()
 	})
 }
 

@@ -357,6 +357,30 @@ func TestForwardClientGone(t *testing.T) {
 	}
 }
 
+// TestAbort: a node that is silent is given up, and the request can be tried again.
+func TestAbort(t *testing.T) {
+	began := make(chan struct{})
+	p := newPair(t, func(_ http.ResponseWriter, r *http.Request) {
+		close(began)
+		<-r.Context().Done()
+	})
+	go func() {
+		<-began
+		if nodes := p.client.Nodes(); len(nodes) != 1 || nodes[0] != 7 {
+			t.Errorf("requests are open to %v", nodes)
+		}
+		p.client.Abort(8)
+		p.client.Abort(7)
+	}()
+	err := p.client.Forward(newFlow(), httptest.NewRequest("GET", "/", nil).WithContext(t.Context()), 7)
+	if e, ok := errors.AsType[*Error](err); !ok || !e.Retryable {
+		t.Errorf("got %v", err)
+	}
+	if nodes := p.client.Nodes(); len(nodes) != 0 {
+		t.Errorf("requests are still open to %v", nodes)
+	}
+}
+
 // TestForwardBodyError: what is wrong with the client's body is the error.
 func TestForwardBodyError(t *testing.T) {
 	p := newPair(t, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.ReadAll(r.Body) })
