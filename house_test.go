@@ -138,3 +138,35 @@ func read(t *testing.T, name string) string {
 	}
 	return string(b)
 }
+
+// TestCitedTestsExist: where docs/testing.md says that something is tested, there is
+// a test of that name.
+func TestCitedTestsExist(t *testing.T) {
+	have := map[string]bool{}
+	function := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)`)
+	for _, name := range files(t, func(name string) bool { return strings.HasSuffix(name, "_test.go") }) {
+		source, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range function.FindAllSubmatch(source, -1) {
+			have[string(m[1])] = true
+		}
+	}
+	text, err := os.ReadFile("docs/testing.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cited := regexp.MustCompile(`\b((?:Test|Fuzz)[A-Z]\w+)(…?)`)
+	for line := range strings.Lines(string(text)) {
+		cells := strings.Split(strings.TrimSuffix(strings.TrimSpace(line), "|"), "|")
+		if len(cells) < 3 {
+			continue
+		}
+		for _, m := range cited.FindAllStringSubmatch(cells[len(cells)-1], -1) {
+			if !have[m[1]] && m[2] == "" {
+				t.Errorf("docs/testing.md cites %s, which there is not: %s", m[1], strings.TrimSpace(line))
+			}
+		}
+	}
+}
