@@ -157,6 +157,9 @@ func (b *sessionBackend) Commit(ch *servlet.Changes) error {
 }
 
 func (b *sessionBackend) CompareAndSwap(name string, base servlet.Version, value []byte) (bool, servlet.Value, bool, error) {
+	if b.x != nil {
+		b.x.touched = true
+	}
 	swapped, now, ok, err := b.s.CompareAndSwap(b.ctx, name, sessions.Dot(base), value)
 	return swapped, servlet.Value{Bytes: now.Value, Version: servlet.Version(now.Dot)}, ok, sessionError(err)
 }

@@ -2,6 +2,13 @@
 // deploys. It is a package of its own, with nothing but package servlet in it, so
 // that it can be compiled into programs that are not tests: a worker, or a module
 // for WebAssembly.
+//
+// Its servlets do what their names and the query say: session runs operations on
+// the request's session, gate lets something of an answer out between two changes,
+// fail ends badly in many ways. What its listeners, policies and attributes hear
+// goes into a journal, which the servlet of that name answers with, and into the
+// application's log, where the suite finds the lines of all instances of a program
+// together.
 package testapp
 
 import (
