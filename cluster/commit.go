@@ -52,6 +52,7 @@ func (d *DeltaManager) Commit(delta *sessions.Delta) sessions.Receipt {
 	if delta.Created && delta.Dead {
 		return nil // nobody knows of it
 	}
+
 	set := d.current()
 	sh := d.app.shard(sid)
 	now := sh.lock()

@@ -10,32 +10,29 @@ import (
 	"github.com/serval-server/serval/sessions"
 )
 
-// retryYield is when a session is tried again that a request is using: the
-// requests of one that another node asks for, or that is drained, are short
-// mostly.
-var retryYield = [...]time.Duration{0, 2 * time.Millisecond, 10 * time.Millisecond, 50 * time.Millisecond, 250 * time.Millisecond}
-
-// yieldSoon hands a session to a node that has asked for it, as soon as no request
-// uses it; after a third of a second it gives up, and the node asks again with the
-// next request.
-func (sh *shard) yieldSoon(ctx context.Context, id replica.SessionID, to replica.NodeID) {
-	for _, wait := range retryYield {
-		if wait > 0 {
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(wait):
-			}
-		}
-		if sh.yield(ctx, id, to) {
-			return
-		}
+// asked decides on a peer's wish to have a session, because its user has been moved
+// there: it is granted if no request here uses the session.
+func (sh *shard) asked(ctx context.Context, id replica.SessionID, by replica.NodeID) {
+	ask := func(n *replica.Node, now time.Duration) { n.Receive(now, by, replica.Ask{ID: id}) }
+	now := sh.lock()
+	if !sh.homeLocked(id) {
+		ask(sh.node, now)
+		sh.unlock()
+		return
 	}
+	sh.unlock()
+	if sh.yield(ctx, id, ask) {
+		return
+	}
+	sh.mu.Lock()
+	no := replica.Has{ID: id, Reign: sh.node.Reign(id)}
+	sh.app.n.send([]replica.NodeID{by}, sh.app.number, sh.index, no, false)
+	sh.mu.Unlock()
 }
 
-// yield hands a session over if no request uses it, and reports whether there is
-// nothing left to hand over.
-func (sh *shard) yield(ctx context.Context, id replica.SessionID, to replica.NodeID) bool {
+// yield has a session handed over if no request uses it, and reports whether it is
+// not at home here afterwards.
+func (sh *shard) yield(ctx context.Context, id replica.SessionID, hand func(n *replica.Node, now time.Duration)) bool {
 	now := sh.lock()
 	if !sh.homeLocked(id) {
 		sh.unlock()
@@ -58,7 +55,7 @@ func (sh *shard) yield(ctx context.Context, id replica.SessionID, to replica.Nod
 	now = sh.lock()
 	if idle && !t.loaded {
 		sh.flushLocked(now, id)
-		sh.node.Receive(now, to, replica.Ask{ID: id})
+		hand(sh.node, now)
 	}
 	after := sh.effectsLocked()
 	gone := !sh.homeLocked(id)
@@ -137,7 +134,12 @@ func (a *app) handOver(ctx context.Context, progress func(left int)) error {
 // handOver hands over what no request uses, and returns how many are left.
 func (sh *shard) handOver(ctx context.Context, targets []replica.Member) (left int) {
 	for _, id := range sh.homes() {
-		if len(targets) == 0 || ctx.Err() != nil || !sh.yield(ctx, id, sh.app.successor(id, targets)) {
+		if len(targets) == 0 || ctx.Err() != nil {
+			left++
+			continue
+		}
+		to := sh.app.successor(id, targets)
+		if !sh.yield(ctx, id, func(n *replica.Node, now time.Duration) { n.HandOver(now, id, to) }) {
 			left++
 		}
 	}

@@ -51,11 +51,14 @@ type Node struct {
 
 	draining atomic.Bool
 	kick     chan struct{} // something has changed that the applications must hear of
+	changes  atomic.Uint64 // counts what has changed
+	applied  atomic.Uint64 // the changes that the applications have heard of
 	stop     context.CancelFunc
 	tasks    sync.WaitGroup
 	jobs     *jobs
 
 	applyMu sync.Mutex // held while the applications are told; before mu
+	met     bool       // guarded by applyMu; the others are known, or are not there
 	keepMu  sync.Mutex // held while changed settings are written; before mu
 
 	mu       sync.Mutex
@@ -195,6 +198,9 @@ func (n *Node) run(ctx context.Context) {
 			if turn%checkEvery == 0 {
 				n.checkLevel()
 			}
+			if n.applied.Load() != n.changes.Load() { // somebody has not said yet what it runs
+				n.apply()
+			}
 		}
 	}
 }
@@ -232,13 +238,16 @@ func (n *Node) checkLevel() {
 
 // changed has the applications told who is there, soon.
 func (n *Node) changed() {
+	n.changes.Add(1)
 	select {
 	case n.kick <- struct{}{}:
 	default:
 	}
 }
 
-// apply tells the applications who is there.
+// apply tells the applications who is there. They are told nothing until all that
+// are there have said what they run: a node that took itself for alone would take
+// itself for level too.
 func (n *Node) apply() {
 	n.applyMu.Lock()
 	defer n.applyMu.Unlock()
@@ -246,9 +255,14 @@ func (n *Node) apply() {
 	if network == nil {
 		return
 	}
+	upTo := n.changes.Load()
 	live := network.Live()
 	n.mu.Lock()
 	n.meetLocked(live)
+	if n.met = n.met || network.Joined() && n.heardLocked(live); !n.met {
+		n.mu.Unlock()
+		return
+	}
 	apps := *n.apps.Load()
 	standings := make(map[*app]standing, len(apps))
 	for _, a := range apps {
@@ -261,6 +275,22 @@ func (n *Node) apply() {
 		a.members = s.members
 		a.apply(s, changed)
 	}
+	n.applied.Store(upTo)
+}
+
+// patience is how long a node that starts waits for others that are alive but do
+// not say what they run.
+const patience = 30 * time.Second
+
+// heardLocked reports whether all others have said what they run. The caller holds
+// n.mu.
+func (n *Node) heardLocked(live []Peer) bool {
+	for _, p := range live {
+		if q := n.peers[p.ID]; p.ID != n.id && (q == nil || q.apps == nil && !q.leaving) {
+			return n.now() > patience
+		}
+	}
+	return true
 }
 
 // Ready reports whether the node has all that it should have of the sessions of
@@ -273,20 +303,18 @@ func (n *Node) Ready() bool {
 	}
 	live := network.Live()
 	n.mu.Lock()
-	for _, p := range live {
-		if q := n.peers[p.ID]; q == nil || q.apps == nil && !q.leaving {
-			n.mu.Unlock()
-			return false
-		}
-	}
+	heard := n.heardLocked(live)
 	closed := n.closed
 	n.mu.Unlock()
+	if !heard || closed || n.applied.Load() != n.changes.Load() {
+		return false
+	}
 	for _, a := range *n.apps.Load() {
 		if !a.isLevel() {
 			return false
 		}
 	}
-	return !closed
+	return true
 }
 
 // Drain hands over all sessions that are at home here to other nodes, and serves

@@ -257,7 +257,7 @@ func (sh *shard) endLocked(now time.Duration, id replica.SessionID, why replica.
 // receive takes a message of a peer.
 func (sh *shard) receive(from replica.NodeID, m replica.Message) {
 	if ask, ok := m.(replica.Ask); ok {
-		sh.app.jobs.do(func(ctx context.Context) { sh.yieldSoon(ctx, ask.ID, from) })
+		sh.app.jobs.do(func(ctx context.Context) { sh.asked(ctx, ask.ID, from) })
 		return
 	}
 	now := sh.lock()

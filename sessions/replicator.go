@@ -271,7 +271,7 @@ func (m *Manager) expireUnseen(ctx context.Context, sh *shard, k key, done func(
 		return
 	}
 	s := m.fromSnapshot(sh, k, snap)
-	s.refs, s.phase = 1, ending
+	s.refs, s.phase, s.unsent = 1, ending, false
 	m.notifyArrival(ctx, s, snap)
 	s.end(ctx, o, Timeout)
 }
