@@ -294,7 +294,7 @@ func TestExpireUnseen(t *testing.T) {
 		if got := rec.take(); got != "created FAILOVER, didActivate FAILOVER, destroyed TIMEOUT" {
 			t.Errorf("events %q", got)
 		}
-		if d := r.last(t, 1); !d.Dead || d.Cause != Timeout || d.Base != r.snap.Head || d.ID != k.id("") {
+		if d := r.last(t, 1); !d.Dead || d.Created || d.Cause != Timeout || d.Base != r.snap.Head || d.ID != k.id("") {
 			t.Errorf("%+v", d)
 		}
 		if st := m.Stats(); st.Expired != 1 || st.Active != 0 {
