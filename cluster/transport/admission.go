@@ -29,6 +29,7 @@ type admission struct {
 	flying  int                    // guarded by mu
 	refused uint64                 // guarded by mu
 	buckets map[netip.Addr]*bucket // guarded by mu
+	swept   time.Time              // guarded by mu: when buckets were last forgotten
 }
 
 type bucket struct {
@@ -49,11 +50,12 @@ func (a *admission) busy(net.Addr) bool {
 }
 
 // enter takes a place for a handshake, to be given back by calling leave once
-// or more.
-func (a *admission) enter(from net.Addr) (leave func(), err error) {
+// or more. Only addresses that are proven to be the peer's are held to their
+// rate: others could be anybody's, and with too many of them proof is asked.
+func (a *admission) enter(from net.Addr, proven bool) (leave func(), err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.flying >= a.max || !a.allow(addrOf(from)) {
+	if a.flying >= a.max || proven && !a.allow(addrOf(from)) {
 		a.refused++
 		return nil, errBusy
 	}
@@ -70,7 +72,8 @@ func (a *admission) allow(ip netip.Addr) bool {
 	now := a.now()
 	b := a.buckets[ip]
 	if b == nil {
-		if len(a.buckets) >= maxAddresses {
+		if len(a.buckets) >= maxAddresses && now.Sub(a.swept) >= time.Second {
+			a.swept = now
 			a.forget(now)
 		}
 		if len(a.buckets) >= maxAddresses {
@@ -110,7 +113,7 @@ type leaveKey struct{}
 // connContext is quic.Transport's hook for each connection attempt: its place
 // is given back when the handshake fails or, by done, when it is over.
 func (a *admission) connContext(ctx context.Context, i *quic.ClientInfo) (context.Context, error) {
-	leave, err := a.enter(i.RemoteAddr)
+	leave, err := a.enter(i.RemoteAddr, i.AddrVerified)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -132,8 +133,21 @@ func (g *gossip) PacketCh() <-chan *memberlist.Packet { return g.packets }
 // StreamCh is where streams arrive.
 func (g *gossip) StreamCh() <-chan net.Conn { return g.streams }
 
-// DialTimeout opens a stream.
+// DialTimeout opens a stream to whatever node has that address.
 func (g *gossip) DialTimeout(addr string, timeout time.Duration) (net.Conn, error) {
+	return g.dial(addr, "", timeout)
+}
+
+// DialAddressTimeout opens a stream to a node, if it is known which: memberlist
+// calls nodes by name and number, NAME#NUMBER.
+func (g *gossip) DialAddressTimeout(a memberlist.Address, timeout time.Duration) (net.Conn, error) {
+	name, _, _ := strings.Cut(a.Name, "#")
+	return g.dial(a.Addr, name, timeout)
+}
+
+// dial opens a stream to an address where the node of that name is; empty if
+// any will do.
+func (g *gossip) dial(addr, name string, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(g.t.ctx, timeout)
 	defer cancel()
 	a, err := net.ResolveUDPAddr("udp", addr)
@@ -141,7 +155,7 @@ func (g *gossip) DialTimeout(addr string, timeout time.Duration) (net.Conn, erro
 		return nil, err
 	}
 	for _, x := range *g.t.peers.Load() {
-		if l := x.up.Load(); l != nil && l.bulk.RemoteAddr().String() == a.String() {
+		if l := x.up.Load(); l != nil && l.bulk.RemoteAddr().String() == a.String() && (name == "" || x.name() == name) {
 			return l.openStream(ctx, streamGossip)
 		}
 	}
@@ -149,16 +163,14 @@ func (g *gossip) DialTimeout(addr string, timeout time.Duration) (net.Conn, erro
 	if err != nil {
 		return nil, err
 	}
+	if is, err := g.t.cfg.PeerName(c.ConnectionState().TLS); name != "" && (err != nil || is != name) {
+		return nil, fmt.Errorf("%s is the address of %q, not of %q", addr, is, name)
+	}
 	s, err := c.OpenStreamSync(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return &Stream{Stream: s, conn: c, first: []byte{streamGossip}}, nil
-}
-
-// DialAddressTimeout opens a stream.
-func (g *gossip) DialAddressTimeout(a memberlist.Address, timeout time.Duration) (net.Conn, error) {
-	return g.DialTimeout(a.Addr, timeout)
 }
 
 // conn is a connection of membership's own.

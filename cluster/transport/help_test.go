@@ -11,6 +11,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math/big"
 	"sync"
 	"testing"
@@ -112,7 +113,10 @@ func start(t testing.TB, ca *authority, id replica.NodeID, name string, change f
 	t.Helper()
 	n := newNode()
 	n.id = id
-	cfg := Config{Self: Peer{ID: id, Name: name}, Cluster: "test", TLS: ca.tls(t, name), Listen: "127.0.0.1:0"}
+	cfg := Config{
+		Self: Peer{ID: id, Name: name}, Cluster: "test", TLS: ca.tls(t, name), Listen: "127.0.0.1:0",
+		AckDeadline: time.Hour, // a busy machine is no slow peer
+	}
 	if change != nil {
 		change(&cfg, n)
 	}
@@ -158,8 +162,8 @@ func (n *node) wait(t testing.TB, what string, f func() bool) {
 	defer n.mu.Unlock()
 	for !f() {
 		if time.Now().After(limit) {
-			t.Fatalf("waited in vain for: %s (up %v, lagging %v, crashed %v, %d updates, %d acks, reasons %v)",
-				what, n.up, n.lagging, n.crashed, n.count, n.ackCount, n.reasons)
+			t.Fatalf("waited in vain for: %s (up %v, lagging %v, crashed %v, %d updates, %d acks, reasons %v)%s",
+				what, n.up, n.lagging, n.crashed, n.count, n.ackCount, n.reasons, n.lanes())
 		}
 		n.cond.Wait()
 	}
@@ -279,4 +283,19 @@ func eventually(t testing.TB, what string, f func() bool) {
 			t.Fatalf("waited in vain for: %s", what)
 		}
 	}
+}
+
+// lanes is the state of all lanes, for people.
+func (n *node) lanes() (s string) {
+	for _, x := range *n.peers.Load() {
+		if l := x.up.Load(); l != nil {
+			l.each(func(ln *lane) {
+				ln.mu.Lock()
+				defer ln.mu.Unlock()
+				s += fmt.Sprintf("\nlane to %d: %d items, %d acks, busy %v, receiving %v, %d owed, on the way %v, %+v",
+					l.id, ln.queue.len(), len(ln.queue.acks), ln.busy, ln.receiving, ln.owed, ln.flight, ln.counts)
+			})
+		}
+	}
+	return s
 }

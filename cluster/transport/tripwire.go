@@ -249,7 +249,7 @@ func (t *Transport) tripwireLoop() {
 			}
 			continue
 		}
-		leave, err := t.door.enter(c.RemoteAddr())
+		leave, err := t.door.enter(c.RemoteAddr(), true)
 		if err != nil {
 			c.Close()
 			continue
