@@ -5,6 +5,7 @@
 //	go run ./cluster/simulate -seeds 10000 -first 1
 //	go run ./cluster/simulate -seeds 1 -first 4711 -v     the history of one seed
 //	go run ./cluster/simulate -planted                    known bugs must be caught
+//	go run ./cluster/simulate -model -nodes 3,100         what large clusters cost
 //
 // The exit status is 1 on a violation; the failing seed and its history are
 // printed.
@@ -19,6 +20,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/serval-server/serval/cluster/simulate/model"
 )
 
 func main() {
@@ -26,8 +29,17 @@ func main() {
 	first := flag.Uint64("first", 1, "the first seed")
 	verbose := flag.Bool("v", false, "print the history of the first seed")
 	planted := flag.Bool("planted", false, "run the planted bugs: each must be caught within the seeds")
+	modeled := flag.Bool("model", false, "estimate what large clusters cost instead; see the flags of the model")
+	command := model.Flags(flag.CommandLine)
 	flag.Parse()
 	debug.SetGCPercent(400) // each history is small, and soon forgotten
+	if *modeled {
+		if err := command.Run(os.Stdout, os.Stderr); err != nil {
+			fmt.Fprintln(os.Stderr, "simulate:", err)
+			os.Exit(2)
+		}
+		return
+	}
 	if *planted {
 		os.Exit(runPlanted(*first, *seeds))
 	}

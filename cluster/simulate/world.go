@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/serval-server/serval/cluster/replica"
+	"github.com/serval-server/serval/cluster/simulate/agenda"
 	"github.com/serval-server/serval/cluster/wire"
 )
 
@@ -16,8 +17,7 @@ type world struct {
 	seed    uint64
 	rng     *rand.Rand
 	now     time.Duration
-	queue   queue
-	seq     int
+	agenda  agenda.Agenda
 	nodes   []*host
 	net     network
 	cfg     replica.Config // what the nodes of this run are told, now
@@ -44,57 +44,9 @@ type world struct {
 // maxEvents is more than any run needs that does not go round in circles.
 const maxEvents = 400_000
 
-// event is something that happens at a time; those of one time happen in the
-// order in which they were scheduled.
-type event struct {
-	at  time.Duration
-	seq int
-	do  func()
-}
-
-func (e event) before(o event) bool { return e.at < o.at || e.at == o.at && e.seq < o.seq }
-
-// queue is a heap of events, the next one first.
-type queue []event
-
-func (q *queue) push(e event) {
-	*q = append(*q, e)
-	h := *q
-	for i := len(h) - 1; i > 0; {
-		up := (i - 1) / 2
-		if !h[i].before(h[up]) {
-			return
-		}
-		h[i], h[up] = h[up], h[i]
-		i = up
-	}
-}
-
-func (q *queue) pop() event {
-	h := *q
-	first, last := h[0], len(h)-1
-	h[0], h[last] = h[last], event{}
-	h = h[:last]
-	*q = h
-	for i := 0; ; {
-		least := i
-		for c := 2*i + 1; c <= 2*i+2 && c < last; c++ {
-			if h[c].before(h[least]) {
-				least = c
-			}
-		}
-		if least == i {
-			return first
-		}
-		h[i], h[least] = h[least], h[i]
-		i = least
-	}
-}
-
 // after schedules something.
 func (w *world) after(d time.Duration, do func()) {
-	w.seq++
-	w.queue.push(event{w.now + d, w.seq, do})
+	w.agenda.Add(w.now+d, do)
 }
 
 // fail records the first violation of an invariant.
@@ -113,13 +65,16 @@ func (w *world) logf(format string, args ...any) {
 
 // run lets the world go on until a time, or until something is violated.
 func (w *world) run(until time.Duration) {
-	for len(w.queue) > 0 && w.queue[0].at <= until && w.broken == nil {
-		e := w.queue.pop()
-		w.now = e.at
+	for w.broken == nil {
+		if at, ok := w.agenda.Next(); !ok || at > until {
+			break
+		}
+		at, do := w.agenda.Take()
+		w.now = at
 		if w.events++; w.events > maxEvents {
 			w.fail("livelock: %d events", w.events)
 		}
-		e.do()
+		do()
 	}
 	w.now = max(w.now, until)
 }
