@@ -57,7 +57,7 @@ func main() {
 	}
 	dir, err := os.MkdirTemp("", "transport")
 	check(err)
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	check(makeCertificates(dir))
 	if *fProfile != "" {
 		f, err := os.Create(*fProfile)

@@ -144,7 +144,7 @@ func (l *tcpLink) close() {
 	l.closed = true
 	l.more.Broadcast()
 	l.mu.Unlock()
-	l.raw.Close()
+	_ = l.raw.Close()
 }
 
 // receiveTCP acknowledges messages once per what it has read at a time.

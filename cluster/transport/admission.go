@@ -37,8 +37,8 @@ type bucket struct {
 	at     time.Time
 }
 
-func newAdmission(max int) *admission {
-	return &admission{max: max, now: time.Now, buckets: map[netip.Addr]*bucket{}}
+func newAdmission(most int) *admission {
+	return &admission{max: most, now: time.Now, buckets: map[netip.Addr]*bucket{}}
 }
 
 // busy reports whether addresses must be proven before anything is kept for

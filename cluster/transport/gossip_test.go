@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"log"
 	"testing"
 	"time"
 
@@ -20,7 +19,7 @@ func member(t *testing.T, n *node) *memberlist.Memberlist {
 	c.SecretKey = bytes.Repeat([]byte{7}, 32)
 	c.UDPBufferSize = 1200
 	c.ProbeInterval, c.GossipInterval = 50*time.Millisecond, 20*time.Millisecond
-	c.Logger = log.New(io.Discard, "", 0)
+	c.LogOutput = io.Discard
 	m, err := memberlist.Create(c)
 	if err != nil {
 		t.Fatal(err)

@@ -25,10 +25,10 @@ func (q *queue) addAck(it *wire.Item, size int) {
 // len is how many items wait for the gate.
 func (q *queue) len() int { return len(q.items) - q.first }
 
-// take returns all acknowledgements and, if gated, items of up to max bytes but
+// take returns all acknowledgements and, if gated, items of up to most bytes but
 // at least one, and the size of all that. The slice is valid until take is
 // called again; the caller clears it.
-func (q *queue) take(gated bool, max int) ([]*wire.Item, int) {
+func (q *queue) take(gated bool, most int) ([]*wire.Item, int) {
 	size := q.ackSize
 	q.ackSize = 0
 	batch := append(q.batch[:0], q.acks...)
@@ -36,7 +36,7 @@ func (q *queue) take(gated bool, max int) ([]*wire.Item, int) {
 	q.acks = q.acks[:0]
 	if gated {
 		n, from := 0, q.first
-		for q.first < len(q.items) && (n == 0 || n+q.sizes[q.first] <= max) {
+		for q.first < len(q.items) && (n == 0 || n+q.sizes[q.first] <= most) {
 			n += q.sizes[q.first]
 			q.first++
 		}
