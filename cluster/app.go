@@ -39,8 +39,8 @@ type app struct {
 	lagging map[replica.NodeID]bool
 	links   map[replica.NodeID]uint64
 
-	// Other members that run the application; replaced, never changed.
-	others atomic.Pointer[[]replica.Member]
+	// Other members that can take over sessions; replaced, never changed.
+	others atomic.Pointer[[]taker]
 }
 
 func newApp(n *Node, key sessions.AppKey, on bool) *app {
@@ -49,7 +49,7 @@ func newApp(n *Node, key sessions.AppKey, on bool) *app {
 		lagging: map[replica.NodeID]bool{}, links: map[replica.NodeID]uint64{},
 	}
 	a.on.Store(on)
-	a.others.Store(&[]replica.Member{})
+	a.others.Store(&[]taker{})
 	for i := range a.shards {
 		a.shards[i] = newShard(a, i)
 	}
@@ -105,12 +105,7 @@ func (a *app) attached() []SessionManager {
 // owner is the manager of the version that a session belongs to; the newest one if
 // that is not open here.
 func (a *app) owner(sh *shard, id replica.SessionID) *DeltaManager {
-	sh.mu.Lock()
-	version := ""
-	if st := sh.node.State(id); st != nil {
-		version = metaOf(st).version
-	}
-	sh.mu.Unlock()
+	version := sh.version(id)
 	all := a.open()
 	for _, d := range all {
 		if d.cfg.Load().Version == version {
@@ -123,8 +118,14 @@ func (a *app) owner(sh *shard, id replica.SessionID) *DeltaManager {
 	return all[len(all)-1]
 }
 
+// taker is another node that can take over sessions of the application.
+type taker struct {
+	replica.Member
+	versions []string // that it runs
+}
+
 // targets are the other nodes that can take over sessions of the application.
-func (a *app) targets() []replica.Member { return *a.others.Load() }
+func (a *app) targets() []taker { return *a.others.Load() }
 
 func (a *app) ackError() error {
 	e := &AckError{App: a.key}
@@ -168,7 +169,7 @@ func (a *app) isLevel() bool {
 // standing is how the other nodes are, as far as an application must know.
 type standing struct {
 	members []replica.Member // that run it, this one among them
-	takers  []replica.Member // of the others, those that can take over sessions
+	takers  []taker          // of the others, those that can take over sessions
 	lagging map[replica.NodeID]bool
 	links   map[replica.NodeID]uint64 // how often what was under way to a node was lost
 }
@@ -274,7 +275,7 @@ func (d *DeltaManager) Reconfigure(cfg AppConfig) error {
 	}
 	if d.app.newest() == d {
 		n.applyMu.Lock()
-		d.app.configure(d.protocol(n.id))
+		d.app.configure(d.protocol(n.ID()))
 		n.applyMu.Unlock()
 	}
 	n.announce()
@@ -296,14 +297,14 @@ func (n *Node) enterLocked(d *DeltaManager) (*app, error) {
 	switch {
 	case a == nil:
 		a = newApp(n, key, n.switchedOnLocked(key))
-		a.reset(d.protocol(n.id))
+		a.reset(d.protocol(n.ID()))
 		apps = maps.Clone(apps)
 		apps[number] = a
 		n.apps.Store(&apps)
 	case a.key != key:
 		return nil, fmt.Errorf("its number on the wire is that of %s: give one of them another path", a.key)
 	default:
-		a.configure(d.protocol(n.id))
+		a.configure(d.protocol(n.ID()))
 	}
 	d.app = a
 	a.mu.Lock()

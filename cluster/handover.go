@@ -83,6 +83,16 @@ func (sh *shard) homeLocked(id replica.SessionID) bool {
 	return st != nil && st.Life.Kind == replica.Live && sh.node.Reign(id).Home == sh.app.n.ID()
 }
 
+// version is the bundle's version that a session belongs to, "" if it is unknown.
+func (sh *shard) version(id replica.SessionID) string {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if st := sh.node.State(id); st != nil {
+		return metaOf(st).version
+	}
+	return ""
+}
+
 // homes are the living sessions at home here.
 func (sh *shard) homes() []replica.SessionID {
 	sh.mu.Lock()
@@ -132,13 +142,13 @@ func (a *app) handOver(ctx context.Context, progress func(left int)) error {
 }
 
 // handOver hands over what no request uses, and returns how many are left.
-func (sh *shard) handOver(ctx context.Context, targets []replica.Member) (left int) {
+func (sh *shard) handOver(ctx context.Context, targets []taker) (left int) {
 	for _, id := range sh.homes() {
 		if len(targets) == 0 || ctx.Err() != nil {
 			left++
 			continue
 		}
-		to := sh.app.successor(id, targets)
+		to := sh.app.successor(id, sh.version(id), targets)
 		if !sh.yield(ctx, id, func(n *replica.Node, now time.Duration) { n.HandOver(now, id, to) }) {
 			left++
 		}
@@ -147,14 +157,22 @@ func (sh *shard) handOver(ctx context.Context, targets []replica.Member) (left i
 }
 
 // successor is the node that a session is handed to: the first of its owners by
-// the placement, in another zone if there is one.
-func (a *app) successor(id replica.SessionID, targets []replica.Member) replica.NodeID {
+// the placement, in another zone if there is one; one that runs the session's
+// version goes before others.
+func (a *app) successor(id replica.SessionID, version string, targets []taker) replica.NodeID {
+	same := func(t taker) bool { return slices.Contains(t.versions, version) }
+	anybody := !slices.ContainsFunc(targets, same)
 	self := a.n.member()
-	owners := replica.Owners(id, self.ID, 2, append(slices.Clone(targets), self))
-	for _, o := range owners {
+	members := []replica.Member{self}
+	for _, t := range targets {
+		if anybody || same(t) {
+			members = append(members, t.Member)
+		}
+	}
+	for _, o := range replica.Owners(id, self.ID, 2, members) {
 		if o != self.ID {
 			return o
 		}
 	}
-	return targets[0].ID
+	return members[1].ID
 }

@@ -20,11 +20,11 @@ var idEncoding = base64.RawURLEncoding.Strict()
 // realID returns the id's bytes without its route; false if it is of a wrong form.
 func realID(id sessions.ID) (replica.SessionID, bool) {
 	var b [idBytes]byte
-	real := id.Real()
-	if len(real) != idEncoding.EncodedLen(idBytes) {
+	id = id.Real()
+	if len(id) != idEncoding.EncodedLen(idBytes) {
 		return "", false
 	}
-	if n, err := idEncoding.Decode(b[:], []byte(real)); err != nil || n != idBytes {
+	if n, err := idEncoding.Decode(b[:], []byte(id)); err != nil || n != idBytes {
 		return "", false
 	}
 	return replica.SessionID(b[:]), true

@@ -44,21 +44,19 @@ var ErrClosed = errors.New("cluster: the node is closed")
 type Node struct {
 	cfg   Config
 	log   *slog.Logger
-	id    replica.NodeID
+	id    atomic.Uint32 // of this incarnation
 	start time.Time
 	net   atomic.Pointer[Network]
 	apps  atomic.Pointer[map[uint32]*app] // by number; replaced, never changed
 
 	draining atomic.Bool
 	kick     chan struct{} // something has changed that the applications must hear of
-	changes  atomic.Uint64 // counts what has changed
-	applied  atomic.Uint64 // the changes that the applications have heard of
+	met      atomic.Bool   // the others are known, or are not there: set by apply
 	stop     context.CancelFunc
 	tasks    sync.WaitGroup
 	jobs     *jobs
 
 	applyMu sync.Mutex // held while the applications are told; before mu
-	met     bool       // guarded by applyMu; the others are known, or are not there
 	keepMu  sync.Mutex // held while changed settings are written; before mu
 
 	mu       sync.Mutex
@@ -78,10 +76,11 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Node, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	n := &Node{
-		cfg: cfg, log: log.With("component", "cluster", "node", cfg.Name), id: incarnation(), start: time.Now(),
+		cfg: cfg, log: log.With("component", "cluster", "node", cfg.Name), start: time.Now(),
 		kick: make(chan struct{}, 1), jobs: newJobs(),
 		peers: map[replica.NodeID]*peer{}, caches: map[string]*CacheStatus{}, switches: map[sessions.AppKey]*flip{}, queries: map[uint64]chan Status{},
 	}
+	n.id.Store(incarnation())
 	n.apps.Store(&map[uint32]*app{})
 	if err := n.configure(); err != nil {
 		return nil, err
@@ -136,15 +135,15 @@ func incarnation() replica.NodeID {
 }
 
 // ID is the number of this incarnation of the node, for sessions.Options.Node.
-func (n *Node) ID() replica.NodeID { return n.id }
+func (n *Node) ID() replica.NodeID { return n.id.Load() }
 
 // Self is this node as the others see it.
 func (n *Node) Self() Peer {
-	return Peer{ID: n.id, Name: n.cfg.Name, Zone: n.cfg.Zone, Address: n.cfg.Address}
+	return Peer{ID: n.ID(), Name: n.cfg.Name, Zone: n.cfg.Zone, Address: n.cfg.Address}
 }
 
 func (n *Node) member() replica.Member {
-	return replica.Member{ID: n.id, Name: n.cfg.Name, Zone: n.cfg.Zone}
+	return replica.Member{ID: n.ID(), Name: n.cfg.Name, Zone: n.cfg.Zone}
 }
 
 // now is the time that the protocol goes by: the monotonic clock.
@@ -198,7 +197,7 @@ func (n *Node) run(ctx context.Context) {
 			if turn%checkEvery == 0 {
 				n.checkLevel()
 			}
-			if n.applied.Load() != n.changes.Load() { // somebody has not said yet what it runs
+			if !n.met.Load() { // somebody has not said yet what it runs
 				n.apply()
 			}
 		}
@@ -238,7 +237,6 @@ func (n *Node) checkLevel() {
 
 // changed has the applications told who is there, soon.
 func (n *Node) changed() {
-	n.changes.Add(1)
 	select {
 	case n.kick <- struct{}{}:
 	default:
@@ -255,11 +253,10 @@ func (n *Node) apply() {
 	if network == nil {
 		return
 	}
-	upTo := n.changes.Load()
 	live := network.Live()
 	n.mu.Lock()
 	n.meetLocked(live)
-	if n.met = n.met || network.Joined() && n.heardLocked(live); !n.met {
+	if !n.met.Load() && !(network.Joined() && n.heardLocked(live)) {
 		n.mu.Unlock()
 		return
 	}
@@ -275,7 +272,7 @@ func (n *Node) apply() {
 		a.members = s.members
 		a.apply(s, changed)
 	}
-	n.applied.Store(upTo)
+	n.met.Store(true)
 }
 
 // patience is how long a node that starts waits for others that are alive but do
@@ -286,7 +283,7 @@ const patience = 30 * time.Second
 // n.mu.
 func (n *Node) heardLocked(live []Peer) bool {
 	for _, p := range live {
-		if q := n.peers[p.ID]; p.ID != n.id && (q == nil || q.apps == nil && !q.leaving) {
+		if q := n.peers[p.ID]; p.ID != n.ID() && (q == nil || q.apps == nil && !q.leaving) {
 			return n.now() > patience
 		}
 	}
@@ -297,16 +294,10 @@ func (n *Node) heardLocked(live []Peer) bool {
 // its applications, so that a balancer may send it requests. It is false while
 // the node drains.
 func (n *Node) Ready() bool {
-	network := n.network()
-	if n.draining.Load() || network == nil || !network.Joined() {
-		return false
-	}
-	live := network.Live()
 	n.mu.Lock()
-	heard := n.heardLocked(live)
 	closed := n.closed
 	n.mu.Unlock()
-	if !heard || closed || n.applied.Load() != n.changes.Load() {
+	if closed || n.draining.Load() || !n.met.Load() {
 		return false
 	}
 	for _, a := range *n.apps.Load() {

@@ -128,7 +128,7 @@ func (n *Node) meetLocked(live []Peer) {
 		p.live = false
 	}
 	for _, p := range live {
-		if p.ID != n.id {
+		if p.ID != n.ID() {
 			n.peerLocked(p).live = true
 		}
 	}
@@ -141,7 +141,7 @@ func (n *Node) meetLocked(live []Peer) {
 
 // Alive reports whether a node is taken for alive.
 func (n *Node) Alive(id replica.NodeID) bool {
-	return id == n.id || slices.ContainsFunc(n.network().Live(), func(p Peer) bool { return p.ID == id })
+	return id == n.ID() || slices.ContainsFunc(n.network().Live(), func(p Peer) bool { return p.ID == id })
 }
 
 // nameOf is a peer's name, "" if it is not known.
@@ -170,12 +170,11 @@ func (n *Node) standingLocked(a *app) standing {
 		s.members = append(s.members, m)
 		s.lagging[id], s.links[id] = p.lagging(), p.links
 		if !p.lagging() && !p.leaving {
-			s.takers = append(s.takers, m)
+			s.takers = append(s.takers, taker{m, said.Versions})
 		}
 	}
-	byID := func(x, y replica.Member) int { return cmp.Compare(x.ID, y.ID) }
-	slices.SortFunc(s.members, byID)
-	slices.SortFunc(s.takers, byID)
+	slices.SortFunc(s.members, func(x, y replica.Member) int { return cmp.Compare(x.ID, y.ID) })
+	slices.SortFunc(s.takers, func(x, y taker) int { return cmp.Compare(x.ID, y.ID) })
 	return s
 }
 

@@ -46,7 +46,7 @@ func (n *Node) SetCache(_ context.Context, name string, ch CacheChange) error {
 		n.mu.Unlock()
 		return err
 	}
-	n.caches[name] = &CacheStatus{Cache: next, Epoch: c.Epoch + 1, By: n.id}
+	n.caches[name] = &CacheStatus{Cache: next, Epoch: c.Epoch + 1, By: n.ID()}
 	f := n.caches[name].frame()
 	n.mu.Unlock()
 	n.reconfigure(name)
@@ -104,7 +104,7 @@ func (n *Node) reconfigure(cache string) {
 		if d := a.newest(); uses && d != nil {
 			a.log.Info("cache settings have changed", "settings", d.current().String())
 			n.applyMu.Lock()
-			a.configure(d.protocol(n.id))
+			a.configure(d.protocol(n.ID()))
 			n.applyMu.Unlock()
 		}
 	}
@@ -115,7 +115,7 @@ func (n *Node) reconfigure(cache string) {
 // are made, and each node serves what it is the home of.
 func (n *Node) SetReplication(_ context.Context, key sessions.AppKey, on bool) error {
 	n.mu.Lock()
-	f := flip{App: key, On: on, Epoch: 1, By: n.id}
+	f := flip{App: key, On: on, Epoch: 1, By: n.ID()}
 	for _, old := range n.switches {
 		f.Epoch = max(f.Epoch, old.Epoch+1)
 	}
@@ -175,7 +175,7 @@ func (n *Node) reswitch() {
 		}
 		a.log.Info("replication was switched", "on", on)
 		if d := a.newest(); !on && d != nil {
-			a.solo(d.protocol(n.id))
+			a.solo(d.protocol(n.ID()))
 			a.viewed = false
 		}
 	}

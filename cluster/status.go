@@ -112,7 +112,7 @@ func (c *counters) read() Counters {
 // Status is what this node knows. It looks at all sessions.
 func (n *Node) Status() Status {
 	s := Status{
-		Node: n.cfg.Name, ID: n.id, Zone: n.cfg.Zone, Address: n.cfg.Address, Ready: n.Ready(), Draining: n.draining.Load(),
+		Node: n.cfg.Name, ID: n.ID(), Zone: n.cfg.Zone, Address: n.cfg.Address, Ready: n.Ready(), Draining: n.draining.Load(),
 		Members: []MemberStatus{}, Apps: []AppStatus{},
 	}
 	links := map[replica.NodeID]transport.PeerStats{}
@@ -174,7 +174,7 @@ func (sh *shard) digest(s *AppStatus) (all, home string) {
 		sum += f.Sum
 		reign := sh.node.Reign(f.ID)
 		s.MaxEpoch = max(s.MaxEpoch, reign.Epoch)
-		if reign.Home == sh.app.n.id {
+		if reign.Home == sh.app.n.ID() {
 			s.Home++
 			own += f.Sum
 		} else {
