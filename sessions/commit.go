@@ -47,6 +47,7 @@ func (s *Session) Commit(ctx context.Context, c *Changes) (Dot, error) {
 	}
 	head := s.head
 	var r Receipt
+	previous, renamed := s.previous, s.renamed
 	if o.Replicator != nil {
 		s.away = s.away || s.head != base && o.wants(SessionWillPassivate)
 		r = o.send(s.delta(o, base, c))
@@ -54,6 +55,9 @@ func (s *Session) Commit(ctx context.Context, c *Changes) (Dot, error) {
 	s.mu.Unlock()
 	if c.MaxInactive != nil {
 		s.sh.mu.Unlock()
+	}
+	if renamed {
+		s.sh.told(previous)
 	}
 	return head, s.await(ctx, r, head)
 }
@@ -86,10 +90,14 @@ func (s *Session) CompareAndSwap(ctx context.Context, name string, base Dot, val
 	s.apply(&c.Attributes[0])
 	now = Attribute{Name: name, Value: value, Dot: s.head}
 	var r Receipt
+	previous, renamed := s.previous, s.renamed
 	if o.Replicator != nil {
 		r = o.send(s.delta(o, before, c))
 	}
 	s.mu.Unlock()
+	if renamed {
+		s.sh.told(previous)
+	}
 	return true, now, true, s.await(ctx, r, now.Dot)
 }
 

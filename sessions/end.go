@@ -17,6 +17,7 @@ func (s *Session) Invalidate(ctx context.Context, cause Cause) error {
 	if was == valid {
 		s.phase = ending
 		s.hideLocked()
+		s.sh.overLocked(s.key)
 	}
 	s.mu.Unlock()
 	s.sh.mu.Unlock()
@@ -50,16 +51,21 @@ func (s *Session) finish(ctx context.Context, o *Options, cause Cause) (Receipt,
 	s.phase = ended
 	base := s.head
 	var r Receipt
+	previous := s.previous
 	if o.Replicator != nil && cause != Undeploy {
 		s.advance(o)
 		d := s.bareDelta(o, base)
 		d.Dead, d.Cause, d.Set = true, cause, nil
 		r = o.send(d)
 	}
-	dot := s.head
+	dot, k := s.head, s.key
 	s.attrs, s.local = nil, nil
 	created := s.created
 	s.mu.Unlock()
+	if o.Replicator != nil {
+		s.sh.told(k)
+		s.sh.told(previous)
+	}
 	s.m.counts.over(cause, o.Now(), created)
 	return r, dot
 }
@@ -70,7 +76,7 @@ func (s *Session) end(ctx context.Context, o *Options, cause Cause) { _, _ = s.f
 
 // expire ends the session of this key if it still has been idle for too long.
 func (m *Manager) expire(ctx context.Context, k key) {
-	if !m.mayEnd(k) {
+	if !m.mayEnd(ctx, k) {
 		return
 	}
 	sh := m.shard(k)
@@ -96,13 +102,14 @@ func (m *Manager) expire(ctx context.Context, k key) {
 	s.phase = ending
 	s.hideLocked()
 	s.mu.Unlock()
+	sh.overLocked(k)
 	sh.mu.Unlock()
 	s.end(ctx, o, Timeout)
 }
 
 // mayEnd reports that no other node is the home of an expired session, as far as
 // this one knows. One of which no node was told is this node's.
-func (m *Manager) mayEnd(k key) bool {
+func (m *Manager) mayEnd(ctx context.Context, k key) bool {
 	o, ok := m.options().Replicator.(Owner)
 	if !ok {
 		return true
@@ -126,7 +133,12 @@ func (m *Manager) mayEnd(k key) bool {
 		}
 	}
 	sh.mu.Unlock()
-	return o.AtHome(k.id(""))
+	if o.AtHome(k.id("")) {
+		return true
+	}
+	// Its home comes to the same verdict; here it is only in the way.
+	m.Evict(ctx, k.id(""), Failaway)
+	return false
 }
 
 // dropQuietlyLocked ends an expired session of which nobody wants to hear.

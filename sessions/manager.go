@@ -172,8 +172,9 @@ func (m *Manager) find(ctx context.Context, id ID, saved bool) (*Session, error)
 		}
 		i, ok := sh.index[k]
 		now := m.now()
+		_, over := sh.over[k]
 		switch {
-		case !ok && m.options().Replicator == nil:
+		case over, !ok && m.options().Replicator == nil:
 			sh.mu.Unlock()
 			return nil, ErrNotFound
 		case !ok:

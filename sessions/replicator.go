@@ -134,9 +134,10 @@ func (s *Session) Announce(ctx context.Context) error {
 		s.mu.Unlock()
 		return nil
 	}
-	dot := s.head
+	dot, previous := s.head, s.previous
 	r := o.send(s.bareDelta(o, dot))
 	s.mu.Unlock()
+	s.sh.told(previous)
 	return s.await(ctx, r, dot)
 }
 
@@ -210,6 +211,7 @@ func (m *Manager) evictLocked(ctx context.Context, s *Session, cause Cause) {
 	s.phase = moved
 	k, was := s.key, s.slot
 	s.hideLocked()
+	delete(sh.over, s.previous)
 	s.mu.Unlock()
 	if was != 0 {
 		m.counts.moved.Add(1)

@@ -216,6 +216,7 @@ func (s *Session) ChangeID(ctx context.Context) (ID, error) {
 	s.sh.slots.at(s.slot).key = s.key
 	if !s.renamed && !s.unsent {
 		s.renamed, s.previous = true, old
+		s.sh.overLocked(old)
 	}
 	id := s.key.id(o.Route)
 	s.mu.Unlock()

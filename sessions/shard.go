@@ -29,7 +29,10 @@ type shard struct {
 	hot    []*Session           // guarded by mu; a ring of the sessions used last
 	turn   int                  // guarded by mu; the place in hot that is used next
 	moving map[key]*moveSession // guarded by mu; on their way from or to elsewhere
-	buf    []byte               // guarded by mu; for packing
+	// over are keys that nobody finds here any more, of which the Replicator
+	// has yet to be told: it would still find them. Only with a Replicator.
+	over map[key]struct{} // guarded by mu
+	buf  []byte           // guarded by mu; for packing
 }
 
 // moveSession is a session that is being loaded or passivated. Others wait.
@@ -40,6 +43,24 @@ func newShard(m *Manager, hot int) *shard {
 		m: m, index: make(map[key]uint32), live: make(map[uint32]*Session),
 		moving: make(map[key]*moveSession), hot: make([]*Session, hot),
 	}
+}
+
+// overLocked makes a key one that is not to be found, until told is called.
+func (sh *shard) overLocked(k key) {
+	if sh.m.options().Replicator == nil {
+		return
+	}
+	if sh.over == nil {
+		sh.over = make(map[key]struct{})
+	}
+	sh.over[k] = struct{}{}
+}
+
+// told says that the Replicator has been told of the end of a key.
+func (sh *shard) told(k key) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	delete(sh.over, k)
 }
 
 // pinLocked returns the slot's session with one more reference. Packed sessions
