@@ -1,0 +1,312 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/serval-server/serval/cluster"
+)
+
+// settleWithin bounds the time from the end of the faults until all owners are equal.
+const settleWithin = 10 * time.Second
+
+// report is what a run found.
+type report struct {
+	o         options
+	faults    map[string]int
+	ready     time.Duration // from the last fault until all nodes were ready
+	settled   time.Duration // from the last fault until all owners were equal
+	live      int
+	dead      int
+	lost      int // available: sessions that lost something and are logged as forked
+	forked    int // sessions that are logged as forked
+	clients   *clients
+	counters  cluster.Counters
+	broken    []string
+	unsettled string
+}
+
+func (r *report) String() string {
+	c := r.clients
+	s := fmt.Sprintf("%s, seed %d: faults %v\n", r.o.consistency, r.o.seed, r.faults)
+	s += fmt.Sprintf("  requests %d, refused %d, without an answer %d, by strangers %d, went back %d; ended %d\n",
+		c.requests.Load(), c.refused.Load(), c.failed.Load(), c.strangers.Load(), c.back.Load(), c.ended.Load())
+	s += fmt.Sprintf("  all nodes ready after %v, all owners equal after %v\n", r.ready.Round(time.Millisecond), r.settled.Round(time.Millisecond))
+	s += fmt.Sprintf("  sessions %d live, %d ended; %d forked, %d lost updates in a fork; claims %d, degraded %d (of processes that live)\n",
+		r.live, r.dead, r.forked, r.lost, r.counters.Claims, r.counters.Degraded)
+	if len(r.broken) == 0 {
+		return s + "  all promises kept\n"
+	}
+	for i, b := range r.broken {
+		if i == 30 {
+			s += fmt.Sprintf("  … and %d more\n", len(r.broken)-i)
+			break
+		}
+		s += "  BROKEN: " + b + "\n"
+	}
+	return s
+}
+
+// run makes a cluster, disturbs it, and judges it.
+func run(ctx context.Context, o options, root, dir string) (r *report, err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	n, err := newNetwork(o.nodes)
+	if err != nil {
+		return nil, err
+	}
+	nodes, err := makeNodes(o, n, root, dir)
+	defer func() {
+		var ends sync.WaitGroup
+		for _, x := range nodes {
+			ends.Go(func() { _ = x.end(9) }) // it is over
+		}
+		ends.Wait()
+		err = errors.Join(err, n.close())
+	}()
+	if err != nil {
+		return nil, err
+	}
+	c := newClients(o, nodes)
+	f := newFaults(o, n, nodes, c)
+	if _, err := f.end(ctx, 30*time.Second); err != nil { // which starts them
+		return nil, err
+	}
+	f.say("%d nodes, %d owners, ack %s, %d sessions, seed %d", o.nodes, o.owners, o.ack, o.sessions, o.seed)
+	if err := disturb(ctx, o, c, f); err != nil {
+		return nil, err
+	}
+	r = &report{o: o, faults: f.count, clients: c}
+	if r.ready, err = f.end(ctx, 30*time.Second); err != nil {
+		return nil, err
+	}
+	r.settle(ctx, nodes, time.Now().Add(-r.ready))
+	r.judge(ctx, nodes)
+	r.broken = append(c.broken, r.broken...)
+	return r, ctx.Err()
+}
+
+// disturb makes faults under load for the time that was asked for.
+func disturb(ctx context.Context, o options, c *clients, f *faults) error {
+	load, stop := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { c.run(load) })
+	defer wg.Wait()
+	defer stop()
+	select {
+	case <-time.After(2 * time.Second): // sessions come to be
+	case <-ctx.Done():
+	}
+	window, end := context.WithTimeout(ctx, o.duration)
+	defer end()
+	return f.run(window)
+}
+
+// settle waits until the nodes say that all copies are equal.
+func (r *report) settle(ctx context.Context, nodes []*node, since time.Time) {
+	for {
+		why := r.differ(ctx, nodes)
+		r.settled = time.Since(since)
+		if why == "" {
+			return
+		}
+		if r.settled > settleWithin {
+			r.broken = append(r.broken, fmt.Sprintf("after %v the owners are not equal: %s", r.settled.Round(time.Millisecond), why))
+			return
+		}
+		time.Sleep(50 * time.Millisecond) // between two looks
+	}
+}
+
+// differ says in what the owners of sessions differ, "" if they do not.
+func (r *report) differ(ctx context.Context, nodes []*node) string {
+	list, err := nodes[0].control().Cluster(ctx)
+	if err != nil {
+		return err.Error()
+	}
+	if len(list) != len(nodes) {
+		return fmt.Sprintf("node 1 knows %d nodes", len(list))
+	}
+	var all, home [64]uint64
+	homes, copies := 0, 0
+	r.counters = cluster.Counters{}
+	for _, st := range list {
+		if st.Error != "" || len(st.Apps) != 1 {
+			return fmt.Sprintf("%s has %d applications %s", st.Node, len(st.Apps), st.Error)
+		}
+		a := st.Apps[0]
+		homes, copies = homes+a.Home, copies+a.Copies
+		r.counters.Claims += a.Counters.Claims
+		r.counters.Degraded += a.Counters.Degraded
+		for i := range a.Digests {
+			x, err := strconv.ParseUint(a.Digests[i], 16, 64)
+			y, err2 := strconv.ParseUint(a.HomeDigests[i], 16, 64)
+			if errors.Join(err, err2) != nil {
+				return "a digest is no number"
+			}
+			all[i] += x
+			home[i] += y
+		}
+	}
+	if copies != homes*(r.o.owners-1) {
+		return fmt.Sprintf("%d sessions have a home and %d copies", homes, copies)
+	}
+	for i := range all {
+		if all[i] != home[i]*uint64(r.o.owners) {
+			return fmt.Sprintf("the copies of shard %d differ (%d sessions, each with all its copies)", i, homes)
+		}
+	}
+	return ""
+}
+
+// judge looks at every session on every node.
+func (r *report) judge(ctx context.Context, nodes []*node) {
+	forks := forkedSessions(nodes)
+	r.forked = len(forks)
+	c := r.clients
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	slots := make(chan struct{}, 16)
+	judge := func(s *session, f func(s *session, seen []answer) string) {
+		if s.id == "" {
+			return
+		}
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			seen, err := r.everywhere(ctx, nodes, s)
+			what := ""
+			if err != nil {
+				what = fmt.Sprintf("session %s: %v", s.id, err)
+			} else {
+				what = f(s, seen)
+			}
+			if what != "" {
+				mu.Lock()
+				r.broken = append(r.broken, what)
+				mu.Unlock()
+			}
+		})
+	}
+	for _, s := range c.live {
+		r.live++
+		judge(s, func(s *session, seen []answer) string {
+			what, lost := r.living(s, seen, forks)
+			if lost {
+				mu.Lock()
+				r.lost++
+				mu.Unlock()
+			}
+			return what
+		})
+	}
+	for _, s := range c.dead {
+		r.dead++
+		judge(s, r.ended)
+	}
+	wg.Wait()
+}
+
+// everywhere asks every node for a session.
+func (r *report) everywhere(ctx context.Context, nodes []*node, s *session) (seen []answer, err error) {
+	for i := range nodes {
+		a, err := r.clients.get(ctx, s, i+1, "/read")
+		if err == nil && a.status != http.StatusOK {
+			err = fmt.Errorf("status %d", a.status)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("node %d, when everything is well: %w", i+1, err)
+		}
+		seen = append(seen, a)
+	}
+	return seen, nil
+}
+
+// living judges a session that has not been ended.
+func (r *report) living(s *session, seen []answer, forks map[string]bool) (broken string, lost bool) {
+	values := fmt.Sprint(counts(seen))
+	for _, a := range seen {
+		if a.n != seen[0].n || a.fresh != seen[0].fresh {
+			return fmt.Sprintf("session %s is not the same everywhere: %s", s.id, values), false
+		}
+	}
+	n := seen[0].n
+	if seen[0].fresh {
+		n = 0
+	}
+	switch {
+	case n > s.tried:
+		return fmt.Sprintf("session %s has %d after %d requests", s.id, n, s.tried), false
+	case n >= s.sure:
+		return "", false
+	case r.o.consistency == "strict":
+		return fmt.Sprintf("session %s has %d, and %d was acknowledged", s.id, n, s.sure), false
+	case !forks[key(s.id)]:
+		return fmt.Sprintf("session %s has %d, %d was acknowledged, and no node says that it was forked", s.id, n, s.sure), false
+	}
+	return "", true
+}
+
+// ended judges a session whose end was acknowledged, or is in doubt.
+func (r *report) ended(s *session, seen []answer) string {
+	alive := 0
+	for _, a := range seen {
+		if !a.fresh {
+			alive++
+		}
+	}
+	if s.dead && alive > 0 {
+		return fmt.Sprintf("the invalidated session %s answers: %v", s.id, counts(seen))
+	}
+	if s.doubt && alive > 0 && alive < len(seen) {
+		return fmt.Sprintf("session %s has ended on some nodes only: %v", s.id, counts(seen))
+	}
+	return ""
+}
+
+func counts(seen []answer) (out []int) {
+	for _, a := range seen {
+		n := a.n
+		if a.fresh {
+			n = 0
+		}
+		out = append(out, n)
+	}
+	return out
+}
+
+// key is the part of an id that the logs tell: its placement bytes, without the last
+// character, which has bits of what follows.
+func key(id string) string { return id[:min(len(id), 10)] }
+
+// forkedSessions are those that some node's log calls so.
+func forkedSessions(nodes []*node) map[string]bool {
+	found := map[string]bool{}
+	for _, x := range nodes {
+		f, err := os.Open(filepath.Clean(x.log()))
+		if err != nil {
+			continue
+		}
+		for lines := bufio.NewScanner(f); lines.Scan(); {
+			var line struct{ Msg, Session string }
+			if strings.Contains(lines.Text(), "written on two nodes") && json.Unmarshal(lines.Bytes(), &line) == nil {
+				found[key(line.Session)] = true
+			}
+		}
+		f.Close()
+	}
+	return found
+}
