@@ -72,11 +72,7 @@ type AppStatus struct {
 	Copies      int             `json:"copies"`
 	MaxEpoch    uint32          `json:"maxEpoch"` // highest of any session
 	Digests     []string        `json:"digests"`  // a root for each shard: equal where the same sessions are known
-	// HomeDigests are the same of the sessions at home here alone: all nodes'
-	// Digests together are Owners times all their HomeDigests (modulo 2^64) if every
-	// session has that many copies and all of them are like the home's.
-	HomeDigests []string `json:"homeDigests"`
-	Counters    Counters `json:"counters"`
+	Counters    Counters        `json:"counters"`
 }
 
 // Counters count since the node has started.
@@ -154,18 +150,17 @@ func (a *app) status() AppStatus {
 	}
 	slices.Sort(s.Nodes)
 	for _, sh := range a.shards {
-		all, home := sh.digest(&s)
-		s.Digests, s.HomeDigests = append(s.Digests, all), append(s.HomeDigests, home)
+		s.Digests = append(s.Digests, sh.digest(&s))
 	}
 	return s
 }
 
 // digest adds a shard's figures to s and returns the sum of the fingerprints of
-// the living sessions that it knows, and of those that are at home here.
-func (sh *shard) digest(s *AppStatus) (all, home string) {
+// the living sessions that it knows.
+func (sh *shard) digest(s *AppStatus) string {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	var sum, own uint64
+	var sum uint64
 	for _, f := range sh.node.Fingerprints() {
 		st := sh.node.State(f.ID)
 		if st == nil || st.Life.Kind != replica.Live {
@@ -176,12 +171,11 @@ func (sh *shard) digest(s *AppStatus) (all, home string) {
 		s.MaxEpoch = max(s.MaxEpoch, reign.Epoch)
 		if reign.Home == sh.app.n.ID() {
 			s.Home++
-			own += f.Sum
 		} else {
 			s.Copies++
 		}
 	}
-	return fmt.Sprintf("%016x", sum), fmt.Sprintf("%016x", own)
+	return fmt.Sprintf("%016x", sum)
 }
 
 // statusWait is how long ClusterStatus waits for a node.

@@ -297,6 +297,14 @@ func blame(err error) (status int, message string) {
 	return 0, ""
 }
 
+// Copies are the sessions that this node knows.
+func (s *Server) Copies() ([]cluster.Copy, error) {
+	if s.cluster == nil {
+		return nil, errNoCluster
+	}
+	return s.cluster.node.Copies(), nil
+}
+
 // ClusterStatus asks all nodes of the cluster how they are.
 func (s *Server) ClusterStatus(ctx context.Context) ([]cluster.Status, error) {
 	if s.cluster == nil {

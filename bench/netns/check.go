@@ -9,12 +9,13 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/serval-server/serval/cluster"
+	"github.com/serval-server/serval/cluster/replica"
 )
 
 // settleWithin bounds the time from the end of the faults until all owners are equal.
@@ -22,18 +23,18 @@ const settleWithin = 10 * time.Second
 
 // report is what a run found.
 type report struct {
-	o         options
-	faults    map[string]int
-	ready     time.Duration // from the last fault until all nodes were ready
-	settled   time.Duration // from the last fault until all owners were equal
-	live      int
-	dead      int
-	lost      int // available: sessions that lost something and are logged as forked
-	forked    int // sessions that are logged as forked
-	clients   *clients
-	counters  cluster.Counters
-	broken    []string
-	unsettled string
+	o        options
+	faults   map[string]int
+	ready    time.Duration // from the last fault until all nodes were ready
+	settled  time.Duration // from the last fault until all owners were equal
+	live     int
+	dead     int
+	lost     int // available: sessions that lost something and are logged as forked
+	forked   int // sessions that are logged as forked
+	clients  *clients
+	counters cluster.Counters
+	broken   []string
+	orphans  int // sessions whose home has gone and that nobody has asked for since
 }
 
 func (r *report) String() string {
@@ -42,8 +43,8 @@ func (r *report) String() string {
 	s += fmt.Sprintf("  requests %d, refused %d, without an answer %d, by strangers %d, went back %d; ended %d\n",
 		c.requests.Load(), c.refused.Load(), c.failed.Load(), c.strangers.Load(), c.back.Load(), c.ended.Load())
 	s += fmt.Sprintf("  all nodes ready after %v, all owners equal after %v\n", r.ready.Round(time.Millisecond), r.settled.Round(time.Millisecond))
-	s += fmt.Sprintf("  sessions %d live, %d ended; %d forked, %d lost updates in a fork; claims %d, degraded %d (of processes that live)\n",
-		r.live, r.dead, r.forked, r.lost, r.counters.Claims, r.counters.Degraded)
+	s += fmt.Sprintf("  sessions %d live, %d ended; %d without a home, %d forked, %d lost updates in a fork; claims %d, degraded %d (of processes that live)\n",
+		r.live, r.dead, r.orphans, r.forked, r.lost, r.counters.Claims, r.counters.Degraded)
 	if len(r.broken) == 0 {
 		return s + "  all promises kept\n"
 	}
@@ -129,43 +130,84 @@ func (r *report) settle(ctx context.Context, nodes []*node, since time.Time) {
 	}
 }
 
-// differ says in what the owners of sessions differ, "" if they do not.
+// differ says in what the owners of sessions differ, "" if they do not. Copies that
+// others keep without having to do not count.
 func (r *report) differ(ctx context.Context, nodes []*node) string {
-	list, err := nodes[0].control().Cluster(ctx)
+	r.counters, r.orphans = cluster.Counters{}, 0
+	found := map[string][]cluster.Copy{}
+	present := map[replica.NodeID]bool{}
+	for _, x := range nodes {
+		list, err := x.control().Copies(ctx)
+		if err != nil {
+			return err.Error()
+		}
+		for _, c := range list {
+			found[c.Session] = append(found[c.Session], c)
+		}
+	}
+	all, err := nodes[0].control().Cluster(ctx)
 	if err != nil {
 		return err.Error()
 	}
-	if len(list) != len(nodes) {
-		return fmt.Sprintf("node 1 knows %d nodes", len(list))
-	}
-	var all, home [64]uint64
-	homes, copies := 0, 0
-	r.counters = cluster.Counters{}
-	for _, st := range list {
-		if st.Error != "" || len(st.Apps) != 1 {
-			return fmt.Sprintf("%s has %d applications %s", st.Node, len(st.Apps), st.Error)
+	for _, st := range all {
+		present[st.ID] = true
+		for _, a := range st.Apps {
+			r.counters.Claims += a.Counters.Claims
+			r.counters.Degraded += a.Counters.Degraded
 		}
-		a := st.Apps[0]
-		homes, copies = homes+a.Home, copies+a.Copies
-		r.counters.Claims += a.Counters.Claims
-		r.counters.Degraded += a.Counters.Degraded
-		for i := range a.Digests {
-			x, err := strconv.ParseUint(a.Digests[i], 16, 64)
-			y, err2 := strconv.ParseUint(a.HomeDigests[i], 16, 64)
-			if errors.Join(err, err2) != nil {
-				return "a digest is no number"
+	}
+	if len(all) != len(nodes) {
+		return fmt.Sprintf("node 1 knows %d nodes", len(all))
+	}
+	bad, first := 0, ""
+	for id, copies := range found {
+		if why := unequal(copies, present); why != "" {
+			bad++
+			if first == "" || id < first[:len(id)] {
+				first = id + " " + why
 			}
-			all[i] += x
-			home[i] += y
+		}
+		if !slices.ContainsFunc(copies, func(c cluster.Copy) bool { return !c.Live || present[c.Home] }) {
+			r.orphans++
 		}
 	}
-	if copies != homes*(r.o.owners-1) {
-		return fmt.Sprintf("%d sessions have a home and %d copies", homes, copies)
+	if bad == 0 {
+		return ""
 	}
-	for i := range all {
-		if all[i] != home[i]*uint64(r.o.owners) {
-			return fmt.Sprintf("the copies of shard %d differ (%d sessions, each with all its copies)", i, homes)
+	return fmt.Sprintf("%d of %d sessions, such as %s", bad, len(found), first)
+}
+
+// unequal says what is wrong with the copies of a session.
+func unequal(copies []cluster.Copy, present map[replica.NodeID]bool) string {
+	var own []cluster.Copy
+	owners := 0
+	for _, c := range copies {
+		if c.Live {
+			owners = max(owners, c.Owners)
 		}
+		if c.Owner {
+			own = append(own, c)
+		}
+	}
+	if owners == 0 {
+		return "" // nothing of it lives
+	}
+	for _, c := range own {
+		switch {
+		case !c.Live:
+			return "has ended at some of its owners"
+		case c.Home != own[0].Home || c.Epoch != own[0].Epoch:
+			return fmt.Sprintf("has the home %08x in epoch %d here, %08x in %d there", c.Home, c.Epoch, own[0].Home, own[0].Epoch)
+		case c.Sum != own[0].Sum:
+			return "has different contents"
+		}
+	}
+	if len(own) != owners {
+		where := "that is here"
+		if len(own) == 0 || !present[own[0].Home] {
+			where = "that has gone"
+		}
+		return fmt.Sprintf("has %d of %d copies, with a home %s", len(own), owners, where)
 	}
 	return ""
 }

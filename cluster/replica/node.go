@@ -323,6 +323,15 @@ func (n *Node) State(id SessionID) *State {
 	return nil
 }
 
+// Owners are the live nodes that should have a copy of the session, as far as this
+// node knows; nil if it does not know the session. The slice must not be modified.
+func (n *Node) Owners(id SessionID) []NodeID {
+	if s := n.sessions[id]; s != nil {
+		return n.ownersOf(s)
+	}
+	return nil
+}
+
 // Reign is what this node knows of the session's home.
 func (n *Node) Reign(id SessionID) Reign {
 	if s := n.sessions[id]; s != nil {

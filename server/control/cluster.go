@@ -20,6 +20,8 @@ import (
 type ClusterBackend interface {
 	// ClusterStatus asks all nodes.
 	ClusterStatus(ctx context.Context) ([]cluster.Status, error)
+	// Copies are the sessions that this node knows.
+	Copies() ([]cluster.Copy, error)
 	// SetCache changes a cache's settings on all nodes and returns them.
 	SetCache(ctx context.Context, name string, change cluster.CacheChange) (cluster.CacheStatus, error)
 	// SetReplication switches replication on all nodes: for the application at a
@@ -55,6 +57,10 @@ func (h *handler) clusterRoutes(r chi.Router) {
 	r.Get("/v1/cluster", func(w http.ResponseWriter, r *http.Request) {
 		nodes, err := h.b.ClusterStatus(r.Context())
 		respond(w, nodes, err)
+	})
+	r.Get("/v1/copies", func(w http.ResponseWriter, _ *http.Request) {
+		copies, err := h.b.Copies()
+		respond(w, copies, err)
 	})
 	r.Post("/v1/cache", func(w http.ResponseWriter, r *http.Request) {
 		var c CacheRequest
@@ -118,6 +124,12 @@ func respond(w http.ResponseWriter, v any, err error) {
 func (c *Client) Cluster(ctx context.Context) ([]cluster.Status, error) {
 	var nodes []cluster.Status
 	return nodes, c.do(ctx, http.MethodGet, "cluster", nil, &nodes)
+}
+
+// Copies asks which sessions this node alone knows.
+func (c *Client) Copies(ctx context.Context) ([]cluster.Copy, error) {
+	var copies []cluster.Copy
+	return copies, c.do(ctx, http.MethodGet, "copies", nil, &copies)
 }
 
 // SetCache changes a cache's settings in the whole cluster.
