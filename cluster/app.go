@@ -221,17 +221,14 @@ func (a *app) solo(cfg replica.Config) {
 				next.Receive(now, reign.Home, replica.Grant{Reign: reign, State: st.Clone(), Idle: age})
 			}
 		}
-		next.Take() // nobody is to hear of it
-		for id, w := range sh.writes {
+		next.Take()                    // nobody is to hear of it
+		for id, w := range sh.writes { // nobody else is to have them
 			delete(sh.writes, id)
 			if w.left--; w.left == 0 && w.done != nil {
 				close(w.done)
 			}
 		}
-		for id, ch := range sh.asks {
-			delete(sh.asks, id)
-			ch <- replica.Answer{Verdict: replica.Refuse}
-		}
+		sh.abandonLocked()
 		sh.node, sh.ticked = next, now
 		sh.unlock()
 	}

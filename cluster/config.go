@@ -265,9 +265,13 @@ func (s settings) String() string {
 }
 
 // dead is how long ended sessions are remembered: longer than any copy that has
-// not heard of the end could live (its timeout, the touch interval, the grace).
+// not heard of the end could live (its timeout, the touch interval, the grace); a
+// day if sessions live for ever.
 func (s *settings) dead() time.Duration {
-	return max(s.timeout, sessions.DefaultTimeout) + max(s.touch, time.Minute) + grace + time.Minute
+	if s.timeout <= 0 {
+		return 24 * time.Hour
+	}
+	return s.timeout + max(s.touch, 0) + grace + time.Minute
 }
 
 // grace is what a copy waits beyond its time before it takes its session for idle.

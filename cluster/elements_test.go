@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -326,4 +327,37 @@ func (e *memoryEnd) messages() uint64 {
 	e.m.mu.Lock()
 	defer e.m.mu.Unlock()
 	return e.sent
+}
+
+// A node that was away for longer than ended sessions are remembered starts over:
+// what ended meanwhile stays ended, though nobody remembers that it has.
+func TestAway(t *testing.T) {
+	cluster(t, Cache{}, AppConfig{Timeout: 2 * time.Minute}, "a b c", func(w *world) {
+		a, b, c := w.node("a"), w.node("b"), w.node("c")
+		ended, kept := a.set("", "n=1"), b.set("", "n=2")
+		w.level()
+		was := c.ID()
+		w.net.cut("a", "c", true)
+		w.net.cut("b", "c", true)
+		time.Sleep(time.Second)
+		if _, err := a.request(ended, func(s *sessions.Session) error { return s.Invalidate(context.Background(), sessions.Invalidate) }); err != nil {
+			t.Fatal(err)
+		}
+		for range 8 { // on the other side somebody goes on
+			time.Sleep(time.Minute)
+			c.want(ended, "n=1")
+			b.want(kept, "n=2")
+		}
+		w.net.cut("a", "c", false)
+		w.net.cut("b", "c", false)
+		w.until(5*time.Second, "the node to start over", func() bool { return c.ID() != was && c.Ready() })
+		for _, n := range w.all() {
+			n.want(ended, "-")
+			n.want(kept, "n=2")
+		}
+		w.level()
+		if a.Status().Apps[0].Counters.Forks+b.Status().Apps[0].Counters.Forks > 0 {
+			t.Error("the copies were joined")
+		}
+	})
 }

@@ -249,6 +249,7 @@ func (e *memoryEnd) Live() []Peer {
 }
 func (e *memoryEnd) Suspect(replica.NodeID) {}
 func (e *memoryEnd) Joined() bool           { return true }
+func (e *memoryEnd) Health() Health         { return Health{} }
 func (e *memoryEnd) Leave(context.Context) error {
 	e.m.mu.Lock()
 	e.left = true

@@ -56,8 +56,20 @@ type Membership interface {
 	// Joined reports whether the node has met another one, or has found out
 	// that there is none.
 	Joined() bool
+	// Health are its figures.
+	Health() Health
 	// Leave tells the others that this node goes, and returns when they know.
 	Leave(ctx context.Context) error
+}
+
+// Health says how well the nodes see each other: counts since the node has started.
+type Health struct {
+	Deaths      int64 `json:"deaths"`      // nodes that were declared dead
+	Crashes     int64 `json:"crashes"`     // nodes whose process was seen to have ended
+	FalseAlarms int64 `json:"falseAlarms"` // of those, that had not
+	Returns     int64 `json:"returns"`     // nodes that were declared dead and came back: paused, cut off, starved
+	Suspicions  int64 `json:"suspicions"`  // probes of this node that it did not answer in time
+	Pauses      int64 `json:"pauses"`      // times that this process stood still for a second or more
 }
 
 // Inbound is what a Network tells a node.

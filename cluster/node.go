@@ -49,23 +49,26 @@ type Node struct {
 	net   atomic.Pointer[Network]
 	apps  atomic.Pointer[map[uint32]*app] // by number; replaced, never changed
 
-	draining atomic.Bool
-	kick     chan struct{} // something has changed that the applications must hear of
-	met      atomic.Bool   // the others are known, or are not there: set by apply
-	stop     context.CancelFunc
-	tasks    sync.WaitGroup
-	jobs     *jobs
+	draining   atomic.Bool
+	restarting atomic.Bool     // see startOver
+	life       context.Context // until Close
+	kick       chan struct{}   // something has changed that the applications must hear of
+	met        atomic.Bool     // the others are known, or are not there: set by apply
+	stop       context.CancelFunc
+	tasks      sync.WaitGroup
+	jobs       *jobs
 
 	applyMu sync.Mutex // held while the applications are told; before mu
 	keepMu  sync.Mutex // held while changed settings are written; before mu
 
 	mu       sync.Mutex
-	closed   bool                      // guarded by mu
-	peers    map[replica.NodeID]*peer  // guarded by mu
-	caches   map[string]*CacheStatus   // guarded by mu
-	switches map[sessions.AppKey]*flip // guarded by mu
-	queries  map[uint64]chan Status    // guarded by mu
-	serial   uint64                    // guarded by mu; numbers queries
+	closed   bool                       // guarded by mu
+	peers    map[replica.NodeID]*peer   // guarded by mu
+	caches   map[string]*CacheStatus    // guarded by mu
+	switches map[sessions.AppKey]*flip  // guarded by mu
+	absent   map[replica.NodeID]absence // guarded by mu; see missLocked
+	queries  map[uint64]chan Status     // guarded by mu
+	serial   uint64                     // guarded by mu; numbers queries
 }
 
 // Start connects the node and returns without waiting for others; see Ready. The
@@ -78,21 +81,22 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Node, error) {
 	n := &Node{
 		cfg: cfg, log: log.With("component", "cluster", "node", cfg.Name), start: time.Now(),
 		kick: make(chan struct{}, 1), jobs: newJobs(),
-		peers: map[replica.NodeID]*peer{}, caches: map[string]*CacheStatus{}, switches: map[sessions.AppKey]*flip{}, queries: map[uint64]chan Status{},
+		peers: map[replica.NodeID]*peer{}, caches: map[string]*CacheStatus{}, switches: map[sessions.AppKey]*flip{}, queries: map[uint64]chan Status{}, absent: map[replica.NodeID]absence{},
 	}
 	n.id.Store(incarnation())
 	n.apps.Store(&map[uint32]*app{})
 	if err := n.configure(); err != nil {
 		return nil, err
 	}
+	run, stop := context.WithCancel(context.Background())
+	n.life, n.stop = run, stop
 	network, err := cfg.Connect(ctx, n.Self(), inbound{n})
 	if err != nil {
+		stop()
 		return nil, fmt.Errorf("cluster: connecting node %s: %w", cfg.Name, err)
 	}
 	n.net.Store(&network)
 	n.greetAll()
-	run, stop := context.WithCancel(context.Background())
-	n.stop = stop
 	n.tasks.Go(func() { n.run(run) })
 	n.changed()
 	return n, nil
@@ -255,7 +259,13 @@ func (n *Node) apply() {
 	}
 	live := network.Live()
 	n.mu.Lock()
+	away := n.missLocked(live)
 	n.meetLocked(live)
+	if away {
+		n.mu.Unlock()
+		n.away()
+		return
+	}
 	if !n.met.Load() && !(network.Joined() && n.heardLocked(live)) {
 		n.mu.Unlock()
 		return
@@ -331,7 +341,7 @@ func (n *Node) OpenStream(ctx context.Context, to replica.NodeID) (net.Conn, err
 }
 
 // Streams accepts the streams that other nodes open.
-func (n *Node) Streams() net.Listener { return n.network().Streams() }
+func (n *Node) Streams() net.Listener { return streams{n} }
 
 // drop makes the node one that does not run the application.
 func (n *Node) drop(a *app) {
@@ -351,10 +361,7 @@ func (a *app) close() {
 	a.jobs.close()
 	for _, sh := range a.shards {
 		sh.mu.Lock()
-		for id, ch := range sh.asks {
-			delete(sh.asks, id)
-			ch <- replica.Answer{Verdict: replica.Refuse}
-		}
+		sh.abandonLocked()
 		sh.mu.Unlock()
 	}
 }

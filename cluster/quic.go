@@ -222,6 +222,14 @@ func (q *quicNetwork) Joined() bool {
 	return mem != nil && mem.Joined()
 }
 
+// Health implements Membership.
+func (q *quicNetwork) Health() Health {
+	s := q.mem.Load().Stats()
+	return Health{
+		Deaths: s.Deaths, Crashes: s.Crashes, FalseAlarms: s.FalseAlarms, Returns: s.Returns, Suspicions: s.Suspicions, Pauses: s.Pauses,
+	}
+}
+
 // Leave implements Membership.
 func (q *quicNetwork) Leave(ctx context.Context) error { return q.mem.Load().Leave(ctx) }
 

@@ -94,7 +94,7 @@ func TestOverQUIC(t *testing.T) {
 	if testing.Short() {
 		t.Skip("real connections")
 	}
-	for _, g := range []descriptor.ReplicationGranularity{descriptor.GranularitySession, descriptor.GranularityAttribute, descriptor.GranularityField} {
+	for _, g := range []descriptor.ReplicationGranularity{descriptor.GranularitySession, descriptor.GranularityField} {
 		t.Run(string(g), func(t *testing.T) {
 			app := AppConfig{Replication: replication(func(r *descriptor.Replication) { r.Granularity = g })}
 			w := realWorld(t, Cache{Ack: AckAll}, app, "a", "b", "c")

@@ -24,6 +24,7 @@ type Status struct {
 	Address  string         `json:"address"`
 	Ready    bool           `json:"ready"`
 	Draining bool           `json:"draining,omitempty"`
+	Health   Health         `json:"health"`
 	Members  []MemberStatus `json:"members"` // the other nodes, by name
 	Caches   []CacheStatus  `json:"caches"`  // by name
 	Apps     []AppStatus    `json:"apps"`    // by key
@@ -113,6 +114,7 @@ func (n *Node) Status() Status {
 	}
 	links := map[replica.NodeID]transport.PeerStats{}
 	if network := n.network(); network != nil {
+		s.Health = network.Health()
 		for _, p := range network.Stats().Peers {
 			links[p.Peer.ID] = p
 		}
