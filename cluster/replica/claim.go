@@ -15,6 +15,7 @@ type claim struct {
 	// but in another's: two homes for want of a second would be worse.
 	doubt time.Duration
 	sent  time.Duration
+	idle  bool // begun without a request: it counts in adopting
 }
 
 // benefit is how long a home that only others see is waited for.
@@ -28,59 +29,18 @@ const (
 	claimScope = 4 // times the number of owners
 )
 
-// Request asks what to do with a request for a session. hops is how often the
-// request has been forwarded. The Answer may come with a later event.
-func (n *Node) Request(now time.Duration, req uint64, id SessionID, hops int) {
-	n.at(now)
-	s := n.sessions[id]
-	switch {
-	case s == nil || !s.Known() && !n.isHome(s):
-		s = n.get(id)
-		s.waiting = append(s.waiting, req)
-		n.startSearch(s)
-	case s.Life.Kind != Live:
-		n.emit(Answer{Request: req, Verdict: Unknown})
-	case n.isHome(s) && s.confirmed >= n.resumed:
-		s.misrouted = 0
-		n.touch(s)
-		n.emit(Answer{Request: req, Verdict: Serve})
-	case n.believedHome(s) != n.cfg.Self && n.alive(n.believedHome(s)) && s.claim == nil && hops < 2:
-		n.emit(Answer{Request: req, Verdict: Forward, Home: n.believedHome(s)})
-	default:
-		s.waiting = append(s.waiting, req)
-		n.startClaim(s)
-	}
-}
-
-// touch notes a use of a session at home. The other owners hear of it only now
-// and then: they wait as much longer before they take it for idle.
-func (n *Node) touch(s *session) {
-	s.used, s.adopted = n.now, false
-	if n.now-s.touched < n.cfg.MaxIdle/touchesPerIdle {
-		return
-	}
-	s.touched = n.now
-	for _, o := range n.others(s) {
-		n.send(o, Touch{s.ID, s.reign})
-	}
-}
-
-// touchesPerIdle is how many touches a session sends in a session timeout at most.
-const touchesPerIdle = 4
-
-// believedHome is where a request is likely to be served.
-func (n *Node) believedHome(s *session) NodeID { return s.promised.Home }
-
 func (n *Node) knownReign(id SessionID) Reign {
-	if s := n.sessions[id]; s != nil && s.Known() {
-		return s.promised
+	if i, sl := n.find(id); i != 0 {
+		if s := n.look(sl); s.Known() {
+			return s.promised
+		}
 	}
 	return Reign{}
 }
 
 func (n *Node) scope(id SessionID) []NodeID {
 	if len(n.members) <= askAll || n.cfg.Owners <= 0 {
-		return ids(n.members)
+		return n.ids
 	}
 	ranked := Rank(id, n.members)
 	return ids(ranked[:min(len(ranked), max(askAll, claimScope*n.cfg.Owners))])
@@ -91,7 +51,7 @@ func (n *Node) startClaim(s *session) {
 		return
 	}
 	c := &claim{reign: Reign{max(s.reign.Epoch, s.promised.Epoch) + 1, n.cfg.Self}, former: s.reign.Home, promised: map[NodeID]bool{}, sent: n.now}
-	for _, id := range append(n.scope(s.ID), s.reign.Home) {
+	for _, id := range append(slices.Clone(n.scope(s.ID)), s.reign.Home) {
 		if id != n.cfg.Self && n.alive(id) {
 			c.promised[id] = false
 		}
@@ -104,20 +64,49 @@ func (n *Node) startClaim(s *session) {
 	if c.former == 0 {
 		c.former = s.promised.Home
 	}
-	s.claim = c
+	if c.idle = len(s.waiting) == 0; c.idle {
+		n.adopting++
+	}
+	s.claim, s.fresh = c, n.now
 	s.promised = c.reign
 	if n.cfg.Strict {
 		s.sets = append(s.sets, OwnerSet{c.reign, Owners(s.ID, n.cfg.Self, n.cfg.Owners, n.members)})
 	}
-	n.active[s.ID] = true
 	n.sendClaims(s)
+	n.finishClaim(s)
+}
+
+// dropClaim gives up a claim, whatever comes of it.
+func (n *Node) dropClaim(s *session) {
+	if s.claim != nil && s.claim.idle {
+		n.adopting--
+	}
+	s.claim = nil
+}
+
+// claimView asks those who have come, and waits no more for those who are gone.
+func (n *Node) claimView(s *session) {
+	c := s.claim
+	if c == nil {
+		return
+	}
+	for _, id := range sortedKeys(c.promised) {
+		if !c.promised[id] && !n.alive(id) && n.now >= c.doubt {
+			delete(c.promised, id)
+		}
+	}
+	for _, id := range n.scope(s.ID) {
+		if _, asked := c.promised[id]; !asked && id != n.cfg.Self {
+			c.promised[id], c.sent = false, notSent // back again: a tick asks it
+		}
+	}
 	n.finishClaim(s)
 }
 
 func (n *Node) sendClaims(s *session) {
 	c := s.claim
 	c.sent = n.now
-	m := Claim{ID: s.ID, Reign: c.reign, Former: c.former}
+	m := Claim{ID: s.ID, Reign: c.reign, Former: c.former, Sum: s.sumNow()}
 	if n.cfg.Strict {
 		m.Nodes = s.sets[len(s.sets)-1].Nodes
 	}
@@ -130,6 +119,11 @@ func (n *Node) sendClaims(s *session) {
 
 func (n *Node) onClaim(from NodeID, m Claim) {
 	s := n.get(m.ID)
+	n.promise(from, s, m)
+	n.note(s)
+}
+
+func (n *Node) promise(from NodeID, s *session, m Claim) {
 	if m.Reign.Compare(s.promised) < 0 {
 		n.send(from, Fenced{m.ID, s.promised})
 		return
@@ -146,12 +140,16 @@ func (n *Node) onClaim(from NodeID, m Claim) {
 		p.Alive = home
 		n.send(home, Fenced{m.ID, m.Reign}) // the claimer may not reach it
 	}
-	s.promised = m.Reign
+	s.promised, s.fresh = m.Reign, n.now
+	n.lose(s, m.Reign.Home)
 	if n.cfg.Strict {
 		addSet(s, OwnerSet{m.Reign, m.Nodes})
 	}
 	if s.Known() {
-		p.State, p.Idle = s.State.Clone(), n.now-s.used
+		p.Idle = n.now - s.slot.used
+		if p.Same = m.Sum == s.sumNow(); !p.Same {
+			p.State = s.State.Clone()
+		}
 	}
 	n.send(from, p)
 }
@@ -165,8 +163,15 @@ func addSet(s *session, set OwnerSet) {
 
 func (n *Node) onPromise(from NodeID, m Promise) {
 	s := n.get(m.ID)
+	n.promisedBy(from, s, m)
+	n.note(s)
+}
+
+func (n *Node) promisedBy(from NodeID, s *session, m Promise) {
 	if m.State != nil {
 		n.merge(s, Copy{State: m.State, Sets: m.Sets, Idle: m.Idle})
+	} else if m.Same {
+		s.slot.used = max(s.slot.used, n.now-m.Idle)
 	}
 	if s.claim == nil || s.claim.reign != m.Reign {
 		return
@@ -179,7 +184,7 @@ func (n *Node) onPromise(from NodeID, m Promise) {
 		s.claim.doubt = n.now + benefit
 		n.sendClaims(s)
 	}
-	if m.State != nil {
+	if m.State != nil || m.Same {
 		s.claim.holders = append(s.claim.holders, from)
 	}
 	for _, set := range m.Sets {
@@ -203,28 +208,20 @@ func (n *Node) finishClaim(s *session) {
 	if n.cfg.Strict && !n.majoritiesPromised(s) {
 		return
 	}
-	s.claim = nil
+	n.dropClaim(s)
 	if !s.Known() || s.Life.Kind != Live {
 		n.answer(s, Answer{Verdict: Unknown})
 		return
 	}
 	s.reign, s.promised = c.reign, c.reign
-	s.acked, s.sent = map[NodeID]Dot{}, nil
+	n.clearPeers(s)
 	for _, id := range c.holders {
-		s.acked[id] = Dot{} // to be levelled, or released
-	}
-	s.confirmed = n.now
-	if s.adopted = len(s.waiting) == 0; !s.adopted {
-		s.used = n.now
+		s.noteCopy(id) // to be levelled, or released
 	}
 	if s.Forked() {
 		n.emit(Forked{s.ID, len(s.Heads) - 1})
 	}
-	n.emit(Claimed{s.ID, s.reign})
-	n.active[s.ID] = true
-	n.resync(s)
-	n.answer(s, Answer{Verdict: Serve})
-	n.settle(s)
+	n.begin(s)
 }
 
 // endDoubt stops waiting for a former home that only others see.
@@ -273,21 +270,27 @@ func (n *Node) answer(s *session, a Answer) {
 
 // abandon gives up a claim or a search in favour of another node.
 func (n *Node) abandon(s *session, home NodeID) {
-	s.claim = nil
+	n.dropClaim(s)
 	n.answer(s, Answer{Verdict: Forward, Home: home})
 }
 
 // onFenced is the news of a later reign. If its home is alive, requests go
 // there; else this node claims anew, above it.
-func (n *Node) onFenced(from NodeID, m Fenced) {
-	s := n.sessions[m.ID]
+func (n *Node) onFenced(m Fenced) {
+	s := n.lookup(m.ID)
 	if s == nil || m.Reign.Compare(s.promised) <= 0 {
 		return
 	}
+	n.fenced(s, m)
+	n.note(s)
+}
+
+func (n *Node) fenced(s *session, m Fenced) {
 	wasHome := s.reign.Home == n.cfg.Self
 	claiming := s.claim != nil
-	s.claim = nil
+	n.dropClaim(s)
 	s.promised = m.Reign
+	n.lose(s, m.Reign.Home)
 	if wasHome && s.Known() && n.alive(m.Reign.Home) {
 		// What only this node has is joined there.
 		n.send(m.Reign.Home, n.copyOf(s))
@@ -299,91 +302,4 @@ func (n *Node) onFenced(from NodeID, m Fenced) {
 	default:
 		n.startClaim(s)
 	}
-}
-
-// onAsk hands the session to a node that has had several of its requests.
-func (n *Node) onAsk(from NodeID, m Ask) {
-	if s := n.sessions[m.ID]; s != nil && n.isHome(s) && s.Life.Kind == Live && len(s.writes) == 0 {
-		n.grant(s, from)
-	}
-}
-
-// grant makes another node the home. It is said again until the new home has
-// spoken as such, for until then nobody may be home.
-func (n *Node) grant(s *session, to NodeID) {
-	r := Reign{s.reign.Epoch + 1, to}
-	if n.cfg.Strict {
-		addSet(s, OwnerSet{r, Owners(s.ID, to, n.cfg.Owners, n.members)})
-	}
-	s.reign, s.promised, s.handed = r, r, r
-	s.acked, s.sent = nil, nil
-	n.active[s.ID] = true
-	n.sendGrant(s)
-}
-
-func (n *Node) sendGrant(s *session) {
-	s.handedAt = n.now
-	n.send(s.handed.Home, Grant{s.handed, s.State.Clone(), slices.Clone(s.sets), n.now - s.used})
-}
-
-// handing reports whether a grant of this node's waits to be heard.
-func (n *Node) handing(s *session) bool {
-	return s.handed != (Reign{}) && s.handed == s.promised && s.Life.Kind == Live && s.Known()
-}
-
-// tickGrant repeats a grant, or takes it back when the new home has gone.
-func (n *Node) tickGrant(s *session) {
-	switch {
-	case !n.handing(s) || s.claim != nil:
-	case !n.alive(s.handed.Home):
-		s.handed = Reign{}
-		n.startClaim(s)
-	case n.now-s.handedAt >= n.cfg.Retry:
-		n.sendGrant(s)
-	}
-}
-
-// heard notes that the home speaks as such.
-func (s *session) heard(from NodeID, r Reign) {
-	if r == s.handed && from == r.Home {
-		s.handed = Reign{}
-	}
-}
-
-func (n *Node) onGrant(from NodeID, m Grant) {
-	s := n.get(m.State.ID)
-	n.merge(s, Copy{State: m.State, Sets: m.Sets, Idle: m.Idle})
-	switch {
-	case s.Life.Kind != Live:
-		n.send(from, n.copyOf(s))
-		return
-	case m.Reign.Compare(s.promised) < 0:
-		n.send(from, Fenced{s.ID, s.promised})
-		return
-	case m.Reign == s.promised && n.isHome(s):
-		n.confirm(s, from)
-		return
-	case m.Reign == s.promised:
-		return
-	}
-	for _, set := range m.Sets {
-		addSet(s, set)
-	}
-	s.claim = nil
-	s.reign, s.promised = m.Reign, m.Reign
-	s.acked, s.sent = nil, nil
-	s.confirmed, s.adopted = n.now, true
-	n.emit(Claimed{s.ID, s.reign})
-	n.confirm(s, from)
-	n.resync(s)
-	n.answer(s, Answer{Verdict: Serve})
-}
-
-// confirm tells the former home that its grant was heard: the next tick sends it
-// a copy, or if it is no owner any more releases it.
-func (n *Node) confirm(s *session, former NodeID) {
-	delete(s.acked, former)
-	delete(s.sent, former)
-	s.noteCopy(former)
-	n.active[s.ID] = true
 }

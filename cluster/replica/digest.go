@@ -2,25 +2,98 @@ package replica
 
 import (
 	"cmp"
-	"maps"
 	"slices"
+	"time"
 )
 
-// shared are the sessions that this node and a peer should both have, by id,
-// with their fingerprints. Ended sessions drop out well before they are
-// forgotten, for two nodes forget at different times.
-func (n *Node) shared(peer NodeID) []Fingerprint {
-	var out []Fingerprint
-	for _, id := range slices.Sorted(maps.Keys(n.sessions)) {
-		s := n.sessions[id]
-		if !s.Known() || s.Life.Kind != Live && n.now-s.endedAt > n.cfg.DeadTTL*3/4 {
-			continue
+// digests are, per segment, the sums of the fingerprints of the sessions that
+// this node and a peer should both have. They are kept with each change.
+type digests struct {
+	gen  uint32           // of the view; a session that was counted in an earlier one does not count
+	all  [Segments]uint64 // if each node is an owner of each session
+	with map[NodeID]*[Segments]uint64
+	at   time.Duration // the next one to be sent
+	late time.Duration // when one is sent although a walk is under way
+	to   int           // the peer that got the last one
+}
+
+// reset begins anew, with what a walk through all sessions finds.
+func (d *digests) reset() {
+	d.gen++
+	d.all = [Segments]uint64{}
+	d.with = map[NodeID]*[Segments]uint64{}
+}
+
+func (d *digests) of(peer NodeID, all bool) *[Segments]uint64 {
+	if all {
+		return &d.all
+	}
+	sums := d.with[peer]
+	if sums == nil {
+		sums = new([Segments]uint64)
+		d.with[peer] = sums
+	}
+	return sums
+}
+
+// tally counts a session in the digests with the peers, or counts it anew after a
+// change. Ended sessions drop out well before they are forgotten, for two nodes
+// forget at different times. The session may be nil if all nodes are owners.
+func (n *Node) tally(sl *slot, s *session, home NodeID, sum uint64) {
+	counted := sum != 0 && sl.flags&slotOld == 0
+	if n.allOwn() {
+		if sl.flags&slotCounted != 0 && sl.gen == n.digests.gen {
+			n.digests.all[sl.seg] -= sl.sum
 		}
-		owners := n.ownersOf(s)
-		if slices.Contains(owners, peer) && slices.Contains(owners, n.cfg.Self) {
-			out = append(out, Fingerprint{id, s.Sum()})
+		if counted {
+			n.digests.all[sl.seg] += sum
+		}
+	} else if sl.flags&slotCounted == 0 || !counted || sl.gen != n.digests.gen || sl.sum != sum || sl.home != home {
+		if sl.flags&slotCounted != 0 && sl.gen == n.digests.gen {
+			n.addShared(sl, Owners(s.ID, sl.home, n.cfg.Owners, n.members), -sl.sum)
+		}
+		if counted {
+			n.addShared(sl, n.ownersFor(s), sum)
 		}
 	}
+	sl.sum, sl.home, sl.gen = sum, home, n.digests.gen
+	sl.flags &^= slotCounted
+	if counted {
+		sl.flags |= slotCounted
+	}
+}
+
+func (n *Node) addShared(sl *slot, owners []NodeID, sum uint64) {
+	if !slices.Contains(owners, n.cfg.Self) {
+		return
+	}
+	for _, o := range owners {
+		if o != n.cfg.Self {
+			n.digests.of(o, false)[sl.seg] += sum
+		}
+	}
+}
+
+// shared are the sessions of some segments that this node and a peer should both
+// have, by id, with their fingerprints.
+func (n *Node) shared(peer NodeID, segments uint64) []Fingerprint {
+	var out []Fingerprint
+	all := n.allOwn()
+	for i := uint32(1); i <= n.used; i++ {
+		sl := n.slotAt(i)
+		if sl.flags&slotTaken == 0 || segments>>sl.seg&1 == 0 || sl.sum == 0 || sl.flags&slotOld != 0 {
+			continue
+		}
+		id := n.idOf(sl)
+		if !all {
+			owners := Owners(id, sl.home, n.cfg.Owners, n.members)
+			if !slices.Contains(owners, peer) || !slices.Contains(owners, n.cfg.Self) {
+				continue
+			}
+		}
+		out = append(out, Fingerprint{id, sl.sum})
+	}
+	slices.SortFunc(out, func(a, b Fingerprint) int { return cmp.Compare(a.ID, b.ID) })
 	return out
 }
 
@@ -28,41 +101,64 @@ func (n *Node) shared(peer NodeID) []Fingerprint {
 // sight is told what is at home here.
 const homesRepeat = 3
 
+// sendDigest compares copies with the next peer. It waits until all has been sent
+// that another view asks for: there would be much to differ.
 func (n *Node) sendDigest() {
-	peers := slices.DeleteFunc(ids(n.members), func(id NodeID) bool { return id == n.cfg.Self })
-	if len(peers) == 0 {
+	if n.now < n.digests.at {
 		return
 	}
-	n.digestTo = (n.digestTo + 1) % len(peers)
-	peer := peers[n.digestTo]
-	n.send(peer, Digest{sums(n.shared(peer))})
-	for _, id := range sortedKeys(n.back) {
-		// Said more than once, for it may get lost.
-		if n.now-n.back[id] > homesRepeat*n.cfg.DigestEvery || !n.alive(id) {
-			delete(n.back, id)
+	n.digests.at = n.now + n.cfg.DigestEvery
+	for _, p := range n.peers {
+		if p.back == 0 {
 			continue
 		}
-		n.sendHomes(id)
+		// Said more than once, for it may get lost.
+		if n.now-p.back > homesRepeat*n.cfg.DigestEvery {
+			p.back = 0
+			continue
+		}
+		p.tell = true
+		n.startPass()
+	}
+	if len(n.peers) == 0 || n.pass.left > 0 && n.now < n.digests.late {
+		return
+	}
+	n.digests.late = n.now + 3*n.cfg.DigestEvery
+	n.digests.to = (n.digests.to + 1) % len(n.peers)
+	n.digestWith(n.peers[n.digests.to])
+}
+
+func (n *Node) digestWith(p *peer) {
+	if !p.lagging {
+		n.send(p.id, Digest{slices.Clone(n.digests.of(p.id, n.allOwn())[:])})
 	}
 }
 
-// sendHomes tells a node that is back which sessions are at home here.
-func (n *Node) sendHomes(to NodeID) {
-	var m Homes
-	for _, id := range sortedKeys(n.sessions) {
-		if s := n.sessions[id]; n.isHome(s) && s.Known() {
-			m.Entries = append(m.Entries, Has{id, s.reign})
+// homesChunk is how many sessions a Homes message tells of at most.
+const homesChunk = 1024
+
+// tellHome tells the nodes that are back of a session at home here.
+func (n *Node) tellHome(h Has) {
+	for _, p := range n.peers {
+		if p.tell {
+			if p.homes = append(p.homes, h); len(p.homes) >= homesChunk {
+				n.sendHomes(p)
+			}
 		}
 	}
-	if len(m.Entries) > 0 {
-		n.send(to, m)
+}
+
+func (n *Node) sendHomes(p *peer) {
+	if len(p.homes) > 0 {
+		n.sendBulk(p.id, Homes{p.homes})
+		p.homes = nil
 	}
 }
 
 // onHomes finds the sessions that have two homes: the later reign prevails.
 func (n *Node) onHomes(from NodeID, m Homes) {
 	for _, e := range m.Entries {
-		s := n.sessions[e.ID]
+		s := n.lookup(e.ID)
 		if s == nil || e.Reign.Home != from {
 			continue
 		}
@@ -73,60 +169,58 @@ func (n *Node) onHomes(from NodeID, m Homes) {
 		case n.obey(s, e.Reign) && was && s.Known():
 			n.send(from, n.copyOf(s))
 		}
+		n.note(s)
 	}
-}
-
-func sums(list []Fingerprint) []uint64 {
-	out := make([]uint64, Segments)
-	for _, f := range list {
-		out[f.ID.Segment()] += f.Sum
-	}
-	return out
 }
 
 func (n *Node) onDigest(from NodeID, m Digest) {
-	if len(m.Sums) != Segments {
+	if len(m.Sums) != Segments || n.pass.left > 0 || n.peer(from) == nil {
 		return
 	}
-	list := n.shared(from)
-	mine := sums(list)
+	mine := n.digests.of(from, n.allOwn())
 	var l Listing
+	var segments uint64
 	for i := range mine {
 		if mine[i] != m.Sums[i] {
 			l.Segments = append(l.Segments, i)
+			segments |= 1 << i
 		}
 	}
-	if len(l.Segments) == 0 {
-		return
+	if segments != 0 {
+		l.Entries = n.shared(from, segments)
+		n.send(from, l)
 	}
-	for _, f := range list {
-		if slices.Contains(l.Segments, f.ID.Segment()) {
-			l.Entries = append(l.Entries, f)
-		}
-	}
-	n.send(from, l)
 }
 
 // onListing sends what the peer lacks and asks for what it has.
 func (n *Node) onListing(from NodeID, m Listing) {
-	theirs := map[SessionID]uint64{}
+	theirs := make(map[SessionID]uint64, len(m.Entries))
 	for _, f := range m.Entries {
 		theirs[f.ID] = f.Sum
-		s := n.sessions[f.ID]
-		if s == nil || s.Sum() != f.Sum {
+		i, sl := n.find(f.ID)
+		switch {
+		case i == 0 || sl.sum != f.Sum:
 			n.send(from, Need{f.ID})
-		} else if n.isHome(s) && !slices.Contains(n.others(s), from) {
-			s.noteCopy(from) // level, and no owner: a tick releases it
-			n.active[s.ID] = true
+		case sl.home == n.cfg.Self:
+			if s := n.roused(i, sl); n.isHome(s) && !n.isOwner(s, from) {
+				s.noteCopy(from) // level, and no owner: a tick releases it
+				n.soon(s)
+			}
 		}
 	}
-	for _, f := range n.shared(from) {
-		if !slices.Contains(m.Segments, f.ID.Segment()) {
-			continue
+	var segments uint64
+	for _, i := range m.Segments {
+		if i >= 0 && i < Segments {
+			segments |= 1 << i
 		}
+	}
+	if segments == 0 {
+		return
+	}
+	for _, f := range n.shared(from, segments) {
 		if sum, ok := theirs[f.ID]; !ok || sum != f.Sum {
-			s := n.sessions[f.ID]
-			n.send(from, n.copyOf(s))
+			_, sl := n.find(f.ID)
+			n.sendBulk(from, n.copyOf(n.look(sl)))
 		}
 	}
 }
@@ -134,9 +228,9 @@ func (n *Node) onListing(from NodeID, m Listing) {
 // Fingerprints are the copies that this node has, by id.
 func (n *Node) Fingerprints() []Fingerprint {
 	var out []Fingerprint
-	for id, s := range n.sessions {
-		if s.Known() {
-			out = append(out, Fingerprint{id, s.Sum()})
+	for i := uint32(1); i <= n.used; i++ {
+		if sl := n.slotAt(i); sl.flags&slotTaken != 0 && sl.sum != 0 {
+			out = append(out, Fingerprint{n.idOf(sl), sl.sum})
 		}
 	}
 	slices.SortFunc(out, func(a, b Fingerprint) int { return cmp.Compare(a.ID, b.ID) })

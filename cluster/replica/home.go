@@ -1,60 +1,81 @@
 package replica
 
 import (
-	"maps"
 	"slices"
 	"time"
 )
-
-// write is a change that waits for its acks.
-type write struct {
-	id       uint64
-	dot      Dot
-	deadline time.Duration
-}
 
 // Create makes this node the home of a new session. Nothing is sent before the
 // first Commit.
 func (n *Node) Create(now time.Duration, id SessionID) {
 	n.at(now)
 	s := n.get(id)
+	if s.Known() || s.promised.Epoch > 0 {
+		return // no new session: ids are not given twice
+	}
 	s.reign = Reign{Epoch: 1, Home: n.cfg.Self}
-	s.promised, s.confirmed, s.used = s.reign, n.now, n.now
-	s.sets = []OwnerSet{{s.reign, n.ownersOf(s)}}
+	s.promised, s.confirmed, s.slot.used, s.mine = s.reign, n.now, n.now, true
+	if n.cfg.Strict {
+		s.sets = []OwnerSet{{s.reign, n.ownersFor(s)}}
+	}
+	n.note(s)
+}
+
+// writable returns a living session that is at home here; if it is none, the
+// write's request is told so.
+func (n *Node) writable(write uint64, id SessionID) *session {
+	s := n.lookup(id)
+	if s == nil || !n.isHome(s) || s.Life.Kind != Live {
+		n.emit(Released{Write: write, Failed: true})
+		return nil
+	}
+	return s
 }
 
 // Commit makes the changes of one request that Serve was the verdict on.
-// Released tells when the request may be answered. The ops are n's from then on.
+// Released tells when the request may be answered; of a session that is not at
+// home here any more, that it must be refused. The ops are n's from then on.
 func (n *Node) Commit(now time.Duration, id uint64, sid SessionID, ops []Op) {
 	n.at(now)
-	s := n.sessions[sid]
-	if s == nil || !n.isHome(s) || s.Life.Kind != Live {
-		n.emit(Released{Write: id, Failed: true})
+	s := n.writable(id, sid)
+	if s == nil {
 		return
 	}
-	fresh := !s.Known()
+	u := &Update{Reign: s.reign}
+	if !s.Known() && n.cfg.Strict {
+		u.Sets = slices.Clone(s.sets)
+	}
 	for i := range ops {
 		if v, ok := s.Get(ops[i].Key); ok {
 			ops[i].Old = v.Value
 		}
 	}
-	u := &Update{Reign: s.reign, Delta: s.Write(n.nextDot(s), ops)}
-	if fresh && n.cfg.Strict {
-		u.Sets = slices.Clone(s.sets)
-	}
+	u.Delta = Delta{ID: s.ID, Base: u.baseOf(s.Heads), Dot: n.nextDot(s), Ops: ops}
+	s.apply(u.Delta)
 	n.replicate(s, id, u)
 }
 
-// End ends a session at home.
+// baseOf copies the heads that an update builds on.
+func (u *Update) baseOf(heads []Dot) []Dot { return append(u.base[:0:len(u.base)], heads...) }
+
+// End ends a session at home. One that has not been confirmed since the node was
+// stopped does not expire before it is: it may be in use elsewhere.
 func (n *Node) End(now time.Duration, id uint64, sid SessionID, reason Reason) {
 	n.at(now)
-	s := n.sessions[sid]
-	if s == nil || !n.isHome(s) || s.Life.Kind != Live {
+	s := n.writable(id, sid)
+	if s == nil {
+		return
+	}
+	if reason == Expired && s.confirmed < n.resumed {
+		n.startClaim(s)
+		n.note(s)
 		n.emit(Released{Write: id, Failed: true})
 		return
 	}
+	keep := n.keepDead(s)
 	d := s.State.End(Life{Kind: Dead, Dot: n.nextDot(s), Reason: reason})
-	s.endedAt = n.now
+	n.ended(s, 0, keep)
+	s.mine = false
 	n.replicate(s, id, &Update{Reign: s.reign, Delta: d})
 }
 
@@ -62,9 +83,8 @@ func (n *Node) End(now time.Duration, id uint64, sid SessionID, reason Reason) {
 // lives on under the new one, in one step everywhere.
 func (n *Node) Rename(now time.Duration, id uint64, sid, newID SessionID) {
 	n.at(now)
-	s := n.sessions[sid]
-	if s == nil || !n.isHome(s) || s.Life.Kind != Live {
-		n.emit(Released{Write: id, Failed: true})
+	s := n.writable(id, sid)
+	if s == nil {
 		return
 	}
 	next := s.State.Clone()
@@ -73,58 +93,80 @@ func (n *Node) Rename(now time.Duration, id uint64, sid, newID SessionID) {
 	// The new id is a session of its own: its first version is new too.
 	_ = next.Write(dot, nil)
 	t := n.get(newID)
-	t.State, t.reign, t.confirmed, t.used, t.sets = next, s.reign, s.confirmed, s.used, slices.Clone(s.sets)
+	t.State, t.reign, t.confirmed, t.sets = next, s.reign, s.confirmed, slices.Clone(s.sets)
+	t.mine, t.slot.used, t.fresh = true, n.now, n.now
 	if t.promised.Compare(s.promised) < 0 {
 		t.promised = s.promised
 	}
+	keep := n.keepDead(s)
 	d := s.State.End(Life{Kind: Renamed, Dot: dot, NewID: newID})
-	s.endedAt = n.now
-	n.active[newID] = true
+	n.ended(s, 0, keep)
+	s.mine = false
+	// The owners get it with the end of the old one.
+	for _, o := range n.ownersFor(t) {
+		if o != n.cfg.Self {
+			*t.peerFor(o) = peerCopy{node: o, owed: true, sent: n.now}
+		}
+	}
+	n.soon(t)
+	n.note(t)
 	n.replicate(s, id, &Update{Reign: s.reign, Delta: d, Successor: next.Clone(), Sets: slices.Clone(t.sets)})
 }
 
 // replicate sends a change to the other owners and waits for their acks.
 func (n *Node) replicate(s *session, id uint64, u *Update) {
-	s.used, s.touched = n.now, n.now
-	s.writes = append(s.writes, &write{id, u.Delta.Dot, n.now + n.cfg.AckTimeout})
-	for _, o := range n.others(s) {
-		n.send(o, u)
-		s.markSent(o, n.now)
+	s.slot.used, s.touched, s.fresh = n.now, n.now, n.now
+	s.writes = append(s.writes, write{id, u.Delta.Dot, n.now + n.cfg.AckTimeout})
+	for _, o := range n.ownersFor(s) {
+		if o == n.cfg.Self {
+			continue
+		}
+		p := s.peer(o)
+		switch {
+		case n.lagging(o):
+			p = s.peerFor(o)
+			p.sent = notSent
+		case len(u.Delta.Base) == 0 || u.Delta.Life.Kind != Live || p.canFollow():
+			n.send(o, u)
+			p = s.peerFor(o)
+			p.sent = n.now
+		default:
+			// It has nothing that the change could build on.
+			n.send(o, n.copyOf(s))
+			p = s.peerFor(o)
+			p.sent = n.now
+		}
+		p.owed = true
 	}
-	n.active[s.ID] = true
 	n.settle(s)
+	n.note(s)
 }
 
-func (s *session) markSent(o NodeID, now time.Duration) {
-	if s.sent == nil {
-		s.sent = map[NodeID]time.Duration{}
-	}
-	s.sent[o] = now
+// canFollow reports whether the node has, or will have, what a change builds on.
+func (p *peerCopy) canFollow() bool {
+	return p != nil && (!p.owed && !p.acked.IsZero() || p.owed && p.sent != notSent)
 }
 
 func (n *Node) onAck(from NodeID, m Ack) {
-	s := n.sessions[m.ID]
+	s := n.lookup(m.ID)
 	if s == nil || m.Reign != s.reign || s.reign.Home != n.cfg.Self {
 		return
 	}
-	s.noteCopy(from)
-	s.acked[from] = MaxDot(s.acked[from], m.Dot)
-	if m.Sum == s.Sum() {
-		delete(s.sent, from) // level: nothing to send again
-	}
-	if !slices.Contains(n.others(s), from) {
-		n.active[s.ID] = true // it may forget the session: a tick tells it
+	p := s.peerFor(from)
+	p.acked = MaxDot(p.acked, m.Dot)
+	if m.Sum == s.sumNow() {
+		p.owed = false // level: nothing to send again
+		n.bulkDone(p)
+		if !n.isOwner(s, from) || s.Life.Kind != Live || n.packsAt(s) <= n.now {
+			n.soon(s) // it may forget the session; or it may be packed now
+		}
 	}
 	n.settle(s)
+	n.note(s)
 }
 
 // noteCopy notes that a node has a copy, of whatever age.
-func (s *session) noteCopy(of NodeID) {
-	if s.acked == nil {
-		s.acked = map[NodeID]Dot{}
-	}
-	s.acked[of] = MaxDot(s.acked[of], Dot{})
-}
+func (s *session) noteCopy(of NodeID) { s.peerFor(of) }
 
 // settle releases the writes that have their acks.
 func (n *Node) settle(s *session) {
@@ -135,31 +177,32 @@ func (n *Node) settle(s *session) {
 		// The new owners have all there is: the earlier ones are needed no more.
 		s.sets = s.sets[len(s.sets)-1:]
 	}
-	for len(s.writes) > 0 {
-		w := s.writes[0]
-		done, degraded := n.acknowledged(s, w.dot)
+	k := 0
+	for ; k < len(s.writes); k++ {
+		done, degraded := n.acknowledged(s, s.writes[k].dot)
 		if !done {
-			return
+			break
 		}
-		s.writes = s.writes[1:]
-		n.emit(Released{Write: w.id, Degraded: degraded})
+		n.emit(Released{Write: s.writes[k].id, Degraded: degraded})
 	}
+	s.writes = slices.Delete(s.writes, 0, k)
 }
 
-// latest is the change that stands for all that the copy includes.
-func (s *session) latest() Dot {
-	if s.Life.Kind != Live || len(s.Heads) == 0 {
-		return s.Life.Dot
-	}
-	return s.Heads[len(s.Heads)-1]
-}
-
+// acknowledged says whether the policy is satisfied. A peer that lags is not
+// waited for; if no other owner at all has the change, or no majority of all where
+// the policy wants one, it counts as degraded.
 func (n *Node) acknowledged(s *session, dot Dot) (done, degraded bool) {
-	others := n.others(s)
-	have := 0
-	for _, o := range others {
-		if dot.Compare(s.acked[o]) <= 0 {
+	have, all, active := 0, 0, 0 // other owners; active ones do not lag, or have it all the same
+	for _, o := range n.ownersFor(s) {
+		if o == n.cfg.Self {
+			continue
+		}
+		all++
+		if dot.Compare(s.ackedBy(o)) <= 0 {
 			have++
+			active++
+		} else if !n.lagging(o) {
+			active++
 		}
 	}
 	if n.cfg.Strict {
@@ -169,66 +212,34 @@ func (n *Node) acknowledged(s *session, dot Dot) (done, degraded bool) {
 			}
 		}
 	}
+	degraded = have == 0
 	switch n.cfg.Ack {
 	case AckNone:
 		return true, false
 	case AckAll:
-		return have == len(others), len(others) == 0
+		return have == active, degraded
 	case AckQuorum:
-		return have+1 >= (len(others)+1)/2+1, len(others) == 0
+		return have+1 >= (active+1)/2+1, have+1 < (all+1)/2+1
 	}
-	return have >= 1 || len(others) == 0, len(others) == 0
+	return have >= 1 || active == 0, degraded
 }
 
 func (n *Node) majorityHas(s *session, nodes []NodeID, dot Dot) bool {
 	have := 0
 	for _, o := range nodes {
-		if o == n.cfg.Self || dot.Compare(s.acked[o]) <= 0 {
+		if o == n.cfg.Self || dot.Compare(s.ackedBy(o)) <= 0 {
 			have++
 		}
 	}
 	return have >= len(nodes)/2+1
 }
 
-// resync sends the whole copy to the owners that have not said that they are
-// level, and tells nodes that are owners no more that they may forget it.
-// It reports whether there is nothing left to do.
-func (n *Node) resync(s *session) (level bool) {
-	level = true
-	for _, o := range n.others(s) {
-		at, owed := s.sent[o]
-		if !owed && s.acked[o] == s.latest() {
-			continue
-		}
-		level = false
-		if !owed || n.now-at >= n.cfg.Retry {
-			n.send(o, n.copyOf(s))
-			s.markSent(o, n.now)
-		}
-	}
-	return level
-}
-
-// release tells those who hold a copy without being owners to forget it.
-func (n *Node) release(s *session) {
-	others := n.others(s)
-	for _, o := range slices.Sorted(maps.Keys(s.acked)) {
-		if !slices.Contains(others, o) {
-			if n.alive(o) {
-				n.send(o, Release{s.ID, s.reign, slices.Clone(s.Heads)})
-			}
-			delete(s.acked, o)
-			delete(s.sent, o)
-		}
-	}
-}
-
 // expireWrites answers the requests whose acks did not come in time.
 func (n *Node) expireWrites(s *session) {
-	for len(s.writes) > 0 && s.writes[0].deadline <= n.now {
-		w := s.writes[0]
-		s.writes = s.writes[1:]
+	k := 0
+	for ; k < len(s.writes) && s.writes[k].deadline <= n.now; k++ {
 		fail := n.cfg.FailOnTimeout || n.cfg.Strict || s.reign.Home != n.cfg.Self
-		n.emit(Released{Write: w.id, Degraded: !fail, Failed: fail})
+		n.emit(Released{Write: s.writes[k].id, Degraded: !fail, Failed: fail})
 	}
+	s.writes = slices.Delete(s.writes, 0, k)
 }

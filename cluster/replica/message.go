@@ -34,6 +34,8 @@ type Update struct {
 	Delta     Delta
 	Successor *State
 	Sets      []OwnerSet // of a new session, in the strict profile
+
+	base [1]Dot // where Delta.Base is, as a rule
 }
 
 // Copy carries a whole copy, to be joined. Reign is what its sender believes;

@@ -272,11 +272,9 @@ func TestDrainHandsOver(t *testing.T) {
 }
 
 func TestConsent(t *testing.T) {
-	c := newNet(t, 2, Config{})
+	c := newNet(t, 2, Config{MisrouteClaim: true})
 	c.nodes[1].Create(c.now, "00000001s")
 	c.write(1, "00000001s", "v1")
-	c.nodes[1].Receive(c.now, 2, Ask{"00000001s"})
-	c.deliver()
 	if a := c.request(2, "00000001s"); a.Verdict != Serve {
 		t.Fatalf("verdict %+v", a)
 	}

@@ -17,13 +17,11 @@ func (n *Node) Receive(now time.Duration, from NodeID, m Message) {
 	case Copy:
 		n.onCopy(from, m)
 	case Touch:
-		if s := n.sessions[m.ID]; s != nil && n.obey(s, m.Reign) {
-			s.used = n.now
-		}
+		n.onTouch(m)
 	case Ack:
 		n.onAck(from, m)
 	case Fenced:
-		n.onFenced(from, m)
+		n.onFenced(m)
 	case Need:
 		n.onNeed(from, m)
 	case Claim:
@@ -61,11 +59,34 @@ func (n *Node) stray(from NodeID) {
 }
 
 func (n *Node) onNeed(from NodeID, m Need) {
-	if s := n.sessions[m.ID]; s != nil && s.Known() {
-		n.send(from, n.copyOf(s))
-		return
+	if i, sl := n.find(m.ID); i != 0 {
+		if s := n.look(sl); s.Known() {
+			n.send(from, n.copyOf(s))
+			return
+		}
 	}
 	n.send(from, Has{ID: m.ID})
+}
+
+// onTouch notes a use at home. Most sessions of which it tells are packed, and
+// stay so.
+func (n *Node) onTouch(m Touch) {
+	i, sl := n.find(m.ID)
+	if i == 0 {
+		return
+	}
+	if sl.flags&slotPacked != 0 {
+		r := reader{b: n.arena.Bytes(sl.ref)}
+		if f := r.byte(); f&(packPromised|packMine) == 0 && r.reign() == m.Reign {
+			sl.used = n.now
+			return
+		}
+	}
+	s := n.unpacked(i, sl)
+	if n.obey(s, m.Reign) {
+		sl.used = n.now
+	}
+	n.note(s)
 }
 
 // obey takes note of a reign; false if the node has promised a later one.
@@ -73,19 +94,36 @@ func (n *Node) obey(s *session, r Reign) bool {
 	if r.Compare(s.promised) < 0 {
 		return false
 	}
+	if r == s.promised && r == s.reign {
+		return true
+	}
+	if r.Home == n.cfg.Self {
+		// Hearsay of a reign of one's own: a grant that is on its way, or a
+		// claim that is not won yet. It does not begin by that.
+		if s.claim == nil {
+			s.promised = r
+		}
+		return true
+	}
 	if s.claim != nil && r.Compare(s.claim.reign) > 0 {
 		n.abandon(s, r.Home)
 	}
 	s.promised = r
 	if r.Compare(s.reign) > 0 {
 		s.reign = r
-		s.acked, s.sent = nil, nil
+		n.clearPeers(s)
 	}
+	n.lose(s, r.Home)
 	return true
 }
 
 func (n *Node) onUpdate(from NodeID, m *Update) {
 	s := n.get(m.Delta.ID)
+	n.update(from, s, m)
+	n.note(s)
+}
+
+func (n *Node) update(from NodeID, s *session, m *Update) {
 	if s.Life.Kind != Live && m.Delta.Life.Kind == Live {
 		n.send(from, n.copyOf(s))
 		return
@@ -94,43 +132,124 @@ func (n *Node) onUpdate(from NodeID, m *Update) {
 		n.send(from, Fenced{s.ID, s.promised})
 		return
 	}
-	s.used = n.now
+	s.slot.used, s.fresh = n.now, n.now
 	s.heard(from, m.Reign)
-	if m.Sets != nil {
-		s.sets = slices.Clone(m.Sets)
-	}
-	out := Gap // a patch that does not fit is as good as a change that is missing
-	if d, err := m.Delta.resolve(s.State, n.cfg.Unpatch); err == nil {
-		out = s.Apply(d)
-	}
-	switch out {
-	case Gap:
-		n.send(from, Need{s.ID})
+	out, dot := n.apply(s, m), m.Delta.Dot
+	if out == Gap {
+		n.park(from, s, m)
 		return
-	case Applied:
-		if s.Life.Kind != Live {
-			s.endedAt = n.now
-		}
 	}
 	if m.Successor != nil {
-		t := n.get(m.Successor.ID)
-		if n.merge(t, Copy{State: m.Successor, Sets: m.Sets}); n.obey(t, m.Reign) {
-			t.sets = slices.Clone(m.Sets)
-		}
+		n.succeed(from, m) // also where the end has come another way
 	}
-	n.send(from, Ack{s.ID, m.Reign, m.Delta.Dot, s.Sum()})
+	if out == Applied && len(s.parked) > 0 {
+		dot = MaxDot(dot, n.unpark(s))
+	}
+	n.send(from, Ack{s.ID, m.Reign, dot, s.sumNow()})
 }
 
-// onLevel notes that a peer has sent all it had, or tells it the same.
-func (n *Node) onLevel(from NodeID, m Level) {
-	if m.Ask {
-		n.send(from, Level{})
+// apply makes an update's changes if the copy is what they build on.
+func (n *Node) apply(s *session, m *Update) Outcome {
+	d, err := m.Delta.resolve(s.State, n.cfg.Unpatch)
+	if err != nil {
+		return Gap // a patch that does not fit is as good as a change that is missing
 	}
+	keep := s.keep
+	if d.Life.Kind != Live && s.Life.Kind == Live {
+		keep = n.keepDead(s)
+	}
+	out := s.Apply(d)
+	if out == Applied {
+		if d.Life.Kind != Live {
+			n.ended(s, 0, keep)
+		}
+		if m.Sets != nil {
+			s.sets = slices.Clone(m.Sets)
+		}
+	}
+	return out
+}
+
+// succeed takes what a renamed session has become.
+func (n *Node) succeed(from NodeID, m *Update) {
+	t := n.get(m.Successor.ID)
+	n.merge(t, Copy{State: m.Successor, Sets: m.Sets})
+	if n.obey(t, m.Reign) {
+		if m.Sets != nil {
+			t.sets = slices.Clone(m.Sets)
+		}
+		n.send(from, Ack{t.ID, m.Reign, m.Successor.latest(), t.sumNow()})
+	}
+	n.note(t)
+}
+
+const (
+	maxParked = 64
+	// parkTime is how long a change waits for those that it builds on before
+	// they are asked for: they are on their way, as a rule.
+	parkTime = 20 * time.Millisecond
+)
+
+// park keeps a change that came too early.
+func (n *Node) park(from NodeID, s *session, m *Update) {
+	fits := slices.Equal(s.Heads, m.Delta.Base) // but a patch in it does not
+	if fits || len(s.parked) >= maxParked {
+		n.send(from, Need{s.ID})
+		return
+	}
+	if len(s.parked) == 0 {
+		s.parkedAt = n.now + parkTime
+	}
+	if !slices.ContainsFunc(s.parked, func(p *Update) bool { return p.Delta.Dot == m.Delta.Dot }) {
+		s.parked = append(s.parked, m)
+	}
+}
+
+// unpark applies what was waiting for the changes that have just come, and drops
+// what came by another way or is out of date. It returns the highest dot.
+func (n *Node) unpark(s *session) (last Dot) {
+	for again := true; again; {
+		again = false
+		keep := s.parked[:0]
+		for _, m := range s.parked {
+			switch {
+			case m.Reign.Compare(s.promised) < 0 || s.Life.Kind != Live:
+			case again:
+				keep = append(keep, m)
+			default:
+				out := n.apply(s, m)
+				if out == Applied {
+					again, last = true, m.Delta.Dot
+				} else if out == Gap {
+					keep = append(keep, m)
+				}
+			}
+		}
+		clear(s.parked[len(keep):])
+		s.parked = keep
+	}
+	if len(s.parked) == 0 {
+		s.parked = nil
+	}
+	return last
+}
+
+// askParked asks for what parked changes wait for.
+func (n *Node) askParked(s *session) {
+	if len(s.parked) == 0 || n.now < s.parkedAt {
+		return
+	}
+	s.parkedAt = n.now + n.cfg.Retry
+	if home := s.promised.Home; n.alive(home) {
+		n.send(home, Need{s.ID})
+		return
+	}
+	s.parked = nil // what they wait for is lost, or comes with a claim
 }
 
 // copyOf is what this node has of a session, as a message.
 func (n *Node) copyOf(s *session) Copy {
-	since := s.used
+	since := s.slot.used
 	if s.Life.Kind != Live {
 		since = s.endedAt
 	}
@@ -142,41 +261,70 @@ func (n *Node) merge(s *session, m Copy) Joined {
 	if !m.State.Known() {
 		return Joined{} // forgotten by its sender: nothing to learn, not even of a use
 	}
-	if at := n.now - m.Idle; !s.Known() || at > s.used {
-		s.used = at
+	if at := n.now - m.Idle; !s.Known() || at > s.slot.used {
+		s.slot.used = at
 	}
 	if len(s.sets) == 0 {
 		s.sets = slices.Clone(m.Sets) // no copy without knowing who else must have one
 	}
+	live, keep := s.Life.Kind == Live, s.keep
+	if live && m.State.Life.Kind != Live {
+		keep = n.keepDead(s)
+	}
 	j := s.Join(m.State)
-	if j.Changed && s.Life.Kind != Live {
-		s.endedAt = n.now - m.Idle // all forget it at about the same time
+	if !j.Changed {
+		return j
+	}
+	if s.Life.Kind != Live {
+		n.ended(s, m.Idle, keep) // all forget it at about the same time
+		n.lose(s, 0)
+	}
+	if s.mine {
+		n.emit(Refreshed{s.ID})
 	}
 	if j.Forked && n.isHome(s) {
 		n.emit(Forked{s.ID, j.Shadowed})
+	}
+	if len(s.parked) > 0 {
+		if dot := n.unpark(s); !dot.IsZero() && n.alive(s.reign.Home) && s.reign.Home != n.cfg.Self {
+			n.send(s.reign.Home, Ack{s.ID, s.reign, dot, s.sumNow()})
+		}
 	}
 	return j
 }
 
 func (n *Node) onCopy(from NodeID, m Copy) {
-	s := n.get(m.State.ID)
-	if !s.Known() && m.State.Life.Kind == Live && from != m.Reign.Home && m.Idle > n.tooOld() {
+	i, sl := n.find(m.State.ID)
+	if m.State.Life.Kind == Live && from != m.Reign.Home && (i == 0 || sl.sum == 0) && m.Idle > n.tooOld(n.timeout(&session{State: m.State})) {
 		return // another backup's, which will soon forget it
+	}
+	s := n.get(m.State.ID)
+	if i == 0 {
+		s.fresh = n.now - max(n.cfg.Pack, 0) // most copies are of sessions at rest
+		n.soon(s)
+	}
+	n.takeCopy(from, s, m)
+	n.note(s)
+}
+
+func (n *Node) takeCopy(from NodeID, s *session, m Copy) {
+	if m.Idle < n.cfg.Pack {
+		s.fresh = n.now
 	}
 	j := n.merge(s, m)
 	if j.Changed && n.isHome(s) {
-		n.active[s.ID] = true // the owners may not have it: a tick tells them
+		n.soon(s) // the owners may not have it: a tick tells them
 	}
 	if j.Changed && s.Life.Kind == Renamed && n.State(s.Life.NewID) == nil {
 		n.send(from, Need{s.Life.NewID})
 	}
 	if !n.obey(s, m.Reign) {
-		if from == m.Reign.Home {
-			n.send(from, Fenced{s.ID, s.promised})
-		}
+		n.send(from, Fenced{s.ID, s.promised}) // home or not: its copy is to find the home
+		n.correct(from, s, m.State)
 		return
 	}
 	if from != m.Reign.Home {
+		n.correct(from, s, m.State)
 		return
 	}
 	s.heard(from, m.Reign)
@@ -186,30 +334,44 @@ func (n *Node) onCopy(from NodeID, m Copy) {
 	if m.Reign.Home != n.cfg.Self {
 		n.releaseCovered(s, m.State)
 	}
-	if s.Life.Kind == Renamed && n.State(s.Life.NewID) == nil && m.Idle < n.cfg.AckTimeout {
+	if s.Life.Kind == Renamed && m.Idle < n.cfg.AckTimeout && n.State(s.Life.NewID) == nil {
 		return // half of a rename is none: what it became has been asked for
 	}
-	latest := (&session{State: m.State}).latest()
-	n.send(from, Ack{s.ID, m.Reign, latest, s.Sum()})
+	n.send(from, Ack{s.ID, m.Reign, m.State.latest(), s.sumNow()})
 	if !s.SameAs(m.State) {
+		n.send(from, n.copyOf(s))
+	}
+}
+
+// correct sends the copy of the home, or of one that wants to be it and perhaps
+// cannot, to a node that has less.
+func (n *Node) correct(from NodeID, s *session, theirs *State) {
+	if n.believedHome(s) == n.cfg.Self && !s.SameAs(theirs) {
 		n.send(from, n.copyOf(s))
 	}
 }
 
 // releaseCovered answers the requests of a former home's writes that the new
 // home's copy includes: another owner has them now. Where more than one other
-// must have them, nobody knows that they do: the answer is degraded, or in the
-// strict profile does not come before the time is up.
+// must have them, nobody knows that they do: the answer is degraded, or does not
+// come before the time is up where that is no answer.
 func (n *Node) releaseCovered(s *session, theirs *State) {
-	for !n.cfg.Strict && len(s.writes) > 0 && (theirs.Life.Kind != Live || theirs.Seen.Covers(s.writes[0].dot)) {
-		n.emit(Released{Write: s.writes[0].id, Degraded: n.cfg.Ack == AckQuorum || n.cfg.Ack == AckAll})
-		s.writes = s.writes[1:]
+	several := n.cfg.Ack == AckQuorum || n.cfg.Ack == AckAll
+	if n.cfg.Strict || several && n.cfg.FailOnTimeout {
+		return
+	}
+	for len(s.writes) > 0 && (theirs.Life.Kind != Live || theirs.Seen.Covers(s.writes[0].dot)) {
+		n.emit(Released{Write: s.writes[0].id, Degraded: several})
+		s.writes = slices.Delete(s.writes, 0, 1)
 	}
 }
 
 // onRelease forgets a session that is no longer this node's to keep.
 func (n *Node) onRelease(from NodeID, m Release) {
-	s := n.sessions[m.ID]
+	s := n.lookup(m.ID)
+	if s != nil && m.Reign.Compare(s.promised) < 0 {
+		n.send(from, Fenced{s.ID, s.promised}) // it was overtaken while it claimed
+	}
 	if s == nil || s.reign != m.Reign || s.promised != m.Reign || from != m.Reign.Home || s.claim != nil || len(s.waiting) > 0 {
 		return
 	}
@@ -223,18 +385,7 @@ func (n *Node) onRelease(from NodeID, m Release) {
 		n.send(from, n.copyOf(s))
 	default:
 		n.drop(s)
+		s.hint, s.hintUntil, s.hintView = m.Reign, n.now+hintTime, n.view
 	}
-}
-
-// drop forgets a copy, but keeps the promise for a while, and the owner set that
-// was promised: a stale message or copy must not find them gone.
-func (n *Node) drop(s *session) {
-	s.State, s.used = &State{ID: s.ID}, n.now
-	s.acked, s.sent, s.claim = nil, nil, nil
-	delete(n.active, s.ID)
-}
-
-func (n *Node) forget(s *session) {
-	delete(n.sessions, s.ID)
-	delete(n.active, s.ID)
+	n.note(s)
 }

@@ -2,7 +2,7 @@ package replica
 
 import (
 	"cmp"
-	"encoding/binary"
+	"math/bits"
 	"slices"
 
 	"github.com/cespare/xxhash/v2"
@@ -27,26 +27,33 @@ func (id SessionID) Placement() string { return string(id[:min(placementBytes, l
 // comes or goes, the order of the others stays. The hash is fixed, for all
 // nodes must agree.
 func Rank(id SessionID, members []Member) []Member {
-	type scored struct {
-		m     Member
-		score uint64
-	}
-	list := make([]scored, len(members))
-	key := id.Placement()
-	for i, m := range members {
-		h := xxhash.New()
-		_, _ = h.WriteString(key)
-		_, _ = h.WriteString(m.Name)
-		list[i] = scored{m, h.Sum64()}
-	}
-	slices.SortFunc(list, func(a, b scored) int {
-		return cmp.Or(cmp.Compare(b.score, a.score), cmp.Compare(a.m.ID, b.m.ID))
-	})
+	list := make([]scored, 0, 16)
+	list = rank(list, id, members)
 	out := make([]Member, len(list))
 	for i, s := range list {
-		out[i] = s.m
+		out[i] = members[s.at]
 	}
 	return out
+}
+
+// scored is a member's place in the order of a session.
+type scored struct {
+	score uint64
+	at    int
+	id    NodeID
+}
+
+func rank(list []scored, id SessionID, members []Member) []scored {
+	var key [64]byte
+	k := copy(key[:], id[:min(placementBytes, len(id))])
+	for i := range members {
+		b := append(key[:k], members[i].Name...)
+		list = append(list, scored{xxhash.Sum64(b), i, members[i].ID})
+	}
+	slices.SortFunc(list, func(a, b scored) int {
+		return cmp.Or(cmp.Compare(b.score, a.score), cmp.Compare(a.id, b.id))
+	})
+	return list
 }
 
 // Owners are the nodes that must hold a copy of a session at home: the home and
@@ -54,21 +61,26 @@ func Rank(id SessionID, members []Member) []Member {
 // is one. owners 0 means all members (REPL). A home that is no member counts
 // for nothing: the first owners by Rank remain.
 func Owners(id SessionID, home NodeID, owners int, members []Member) []NodeID {
-	ranked := Rank(id, members)
-	if owners <= 0 || owners >= len(ranked) {
-		return ids(ranked)
+	list := rank(make([]scored, 0, 16), id, members)
+	if owners <= 0 || owners >= len(list) {
+		owners = len(list)
+	} else if at := slices.IndexFunc(list, func(s scored) bool { return s.id == home }); at >= 0 {
+		h := list[at]
+		copy(list[1:at+1], list[:at])
+		list[0] = h
+		zone := members[h.at].Zone
+		far := slices.IndexFunc(list[1:], func(s scored) bool { return members[s.at].Zone != zone }) + 1
+		if far > 1 {
+			m := list[far]
+			copy(list[2:far+1], list[1:far])
+			list[1] = m
+		}
 	}
-	at := slices.IndexFunc(ranked, func(m Member) bool { return m.ID == home })
-	if at < 0 {
-		return ids(ranked[:owners])
+	out := make([]NodeID, owners)
+	for i := range out {
+		out[i] = list[i].id
 	}
-	h := ranked[at]
-	others := slices.Delete(slices.Clone(ranked), at, at+1)
-	if far := slices.IndexFunc(others, func(m Member) bool { return m.Zone != h.Zone }); far > 0 {
-		m := others[far]
-		others = slices.Insert(slices.Delete(others, far, far+1), 0, m)
-	}
-	return append([]NodeID{home}, ids(others[:owners-1])...)
+	return out
 }
 
 func ids(members []Member) []NodeID {
@@ -86,22 +98,29 @@ const Segments = 64
 // Segment is the part that the session is in.
 func (id SessionID) Segment() int { return int(xxhash.Sum64String(id.Placement()) % Segments) }
 
+// hashID is the part of a fingerprint that the id makes.
+func hashID(id SessionID) uint64 { return xxhash.Sum64String(string(id)) }
+
 // Sum is the fingerprint of a copy: equal for copies that include the same
-// changes.
-func (s *State) Sum() uint64 {
-	h := xxhash.New()
-	_, _ = h.WriteString(string(s.ID))
-	var b [20]byte
-	put := func(d Dot, kind Kind) {
-		binary.BigEndian.PutUint32(b[0:], d.Epoch)
-		binary.BigEndian.PutUint32(b[4:], d.Node)
-		binary.BigEndian.PutUint64(b[8:], d.Clock)
-		b[16] = byte(kind)
-		_, _ = h.Write(b[:])
-	}
-	put(s.Life.Dot, s.Life.Kind)
+// changes, and never 0.
+func (s *State) Sum() uint64 { return s.sumFrom(hashID(s.ID)) }
+
+func (s *State) sumFrom(h uint64) uint64 {
+	h = mixDot(h, s.Life.Dot, uint64(s.Life.Kind))
 	for _, d := range s.Heads {
-		put(d, Live)
+		h = mixDot(h, d, uint64(Live))
 	}
-	return h.Sum64()
+	return max(h, 1)
+}
+
+// mixDot adds a dot to a fingerprint. All nodes must do it alike.
+func mixDot(h uint64, d Dot, kind uint64) uint64 {
+	h = mix(h^(uint64(d.Epoch)<<32|uint64(d.Node)), 0x9e3779b97f4a7c15+kind)
+	return mix(h^d.Clock, 0xd6e8feb86659fd93)
+}
+
+// mix multiplies two words and folds the product.
+func mix(a, b uint64) uint64 {
+	hi, lo := bits.Mul64(a, b)
+	return hi ^ lo ^ a
 }

@@ -136,7 +136,9 @@ func (b *book) received(h *host, m replica.Message) {
 	var id replica.SessionID
 	switch m := m.(type) {
 	case *replica.Update:
-		id = m.Delta.ID
+		if id = m.Delta.ID; m.Successor != nil {
+			b.holds(h, m.Successor.ID) // changes of it may have been waiting for it
+		}
 	case replica.Copy:
 		id = m.State.ID
 	case replica.Promise:
@@ -149,6 +151,11 @@ func (b *book) received(h *host, m replica.Message) {
 	default:
 		return
 	}
+	b.holds(h, id)
+}
+
+// holds notes which of the open changes of a session a host has now.
+func (b *book) holds(h *host, id replica.SessionID) {
 	r := b.bySID[id]
 	if r == nil || len(r.open) == 0 {
 		return

@@ -45,7 +45,8 @@ func drawPlan(w *world) {
 	}
 	w.cfg.Touch = []time.Duration{0, -1, w.cfg.MaxIdle / 4}[r.IntN(3)]
 	w.cfg.MisrouteClaim, w.cfg.Misroutes = r.IntN(3) == 0, []int{0, 1, -1}[r.IntN(3)]
-	w.cfg.Budget = []int{0, 2}[r.IntN(2)]
+	w.cfg.Budget, w.cfg.Window = []int{0, 2}[r.IntN(2)], []int{0, 1}[r.IntN(2)]
+	w.cfg.Pack = []time.Duration{-1, time.Millisecond, time.Second}[r.IntN(3)]
 	if r.IntN(2) == 0 {
 		// Nothing expires before the end: what is lost is lost by mistake.
 		w.cfg.MaxIdle, w.cfg.DeadTTL = 80*time.Second, 160*time.Second
