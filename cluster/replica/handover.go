@@ -7,9 +7,17 @@ import "time"
 // or its last change is still on its way, and nothing has happened.
 func (n *Node) HandOver(now time.Duration, id SessionID, to NodeID) bool {
 	n.at(now)
-	if !n.alive(to) {
+	s := n.lookup(id)
+	if s == nil || !n.mayGrant(s, to) {
 		return false
 	}
-	n.Receive(now, to, Ask{id})
-	return n.Reign(id).Home == to
+	n.grant(s, to)
+	n.note(s)
+	return true
+}
+
+// mayGrant reports whether a session can be handed to a node: it is at home here,
+// and nobody waits for a change of it.
+func (n *Node) mayGrant(s *session, to NodeID) bool {
+	return n.isHome(s) && s.Life.Kind == Live && s.Known() && len(s.writes) == 0 && n.reachable(to)
 }

@@ -157,8 +157,8 @@ func (n *Node) onAck(from NodeID, m Ack) {
 	if m.Sum == s.sumNow() {
 		p.owed = false // level: nothing to send again
 		n.bulkDone(p)
-		if !n.isOwner(s, from) || s.Life.Kind != Live || n.packsAt(s) <= n.now {
-			n.soon(s) // it may forget the session; or it may be packed now
+		if len(s.peers) >= len(n.ownersFor(s)) || s.Life.Kind != Live || n.packsAt(s) <= n.now {
+			n.soon(s) // others may forget the session; or it may be packed now
 		}
 	}
 	n.settle(s)

@@ -372,9 +372,10 @@ func (n *Node) onRelease(from NodeID, m Release) {
 	if s != nil && m.Reign.Compare(s.promised) < 0 {
 		n.send(from, Fenced{s.ID, s.promised}) // it was overtaken while it claimed
 	}
-	if s == nil || s.reign != m.Reign || s.promised != m.Reign || from != m.Reign.Home || s.claim != nil || len(s.waiting) > 0 {
+	if s == nil || s.promised != m.Reign || from != m.Reign.Home || s.claim != nil || len(s.waiting) > 0 {
 		return
 	}
+	n.obey(s, m.Reign)
 	s.heard(from, m.Reign)
 	switch {
 	case !s.Known(): // forgotten already

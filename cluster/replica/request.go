@@ -100,8 +100,7 @@ func (n *Node) onAsk(from NodeID, m Ask) {
 		n.send(from, Has{ID: m.ID})
 		return
 	}
-	if n.isHome(s) && s.Life.Kind == Live && s.Known() && len(s.writes) == 0 && n.alive(from) &&
-		(n.cfg.MisrouteClaim || s.forwarded >= n.cfg.Misroutes-1) {
+	if n.mayGrant(s, from) && (n.cfg.MisrouteClaim || s.forwarded >= n.cfg.Misroutes-1) {
 		n.grant(s, from)
 	} else {
 		n.send(from, Has{s.ID, s.promised})

@@ -27,7 +27,10 @@ var bugs = []bug{
 			return old, nil
 		}
 	}},
-	{name: "uses at home are not told", message: func(_ *world, _, _ *host, m replica.Message) replica.Message {
+	{name: "uses at home are not told", plan: func(w *world) {
+		w.cfg.Touch, w.cfg.MaxIdle, w.cfg.Grace, w.cfg.DeadTTL = 0, 3*time.Second, time.Second, 30*time.Second
+		w.plan.think, w.faults.crash, w.faults.every = time.Second, true, time.Second
+	}, message: func(_ *world, _, _ *host, m replica.Message) replica.Message {
 		if _, ok := m.(replica.Touch); ok {
 			return nil
 		}

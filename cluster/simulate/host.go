@@ -85,6 +85,9 @@ func (w *world) start(h *host) {
 func (w *world) configFor(h *host) replica.Config {
 	cfg := w.cfg
 	cfg.Self = h.id
+	if w.bug != nil && w.bug.noPause {
+		cfg.Pause = time.Hour
+	}
 	h.cfg = cfg // whatever the bug makes of it
 	if w.bug != nil && w.bug.config != nil {
 		w.bug.config(h, &cfg)

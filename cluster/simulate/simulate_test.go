@@ -38,8 +38,8 @@ func TestPlanted(t *testing.T) {
 	for i := range bugs[2:9] {
 		b := &bugs[2+i]
 		t.Run(b.name, func(t *testing.T) {
-			if _, caught := runSeeds(1, 100, b, newCounters()); !caught {
-				t.Error("not caught within 100 seeds")
+			if _, caught := runSeeds(1, 300, b, newCounters()); !caught {
+				t.Error("not caught within 300 seeds")
 			}
 		})
 	}
