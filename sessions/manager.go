@@ -259,7 +259,7 @@ func (m *Manager) fetch(ctx context.Context, sh *shard, k key, done func()) (*Se
 	case snap.ID.Real() != k.id(""):
 		return nil, errors.New("asking other nodes for a session: they answered with another one")
 	}
-	s, err := m.install(sh, k, snap, false)
+	s, err := m.install(sh, k, snap)
 	if err != nil {
 		return nil, err
 	}
@@ -269,12 +269,11 @@ func (m *Manager) fetch(ctx context.Context, sh *shard, k key, done func()) (*Se
 
 // install makes a session of a snapshot and returns it in use. The key is being
 // moved, so nobody else sees it yet. Limits do not hold: the session exists.
-// Unsent says that other nodes do not know of it.
-func (m *Manager) install(sh *shard, k key, snap *Snapshot, unsent bool) (*Session, error) {
+func (m *Manager) install(sh *shard, k key, snap *Snapshot) (*Session, error) {
 	o := m.options()
 	now := m.now()
 	s := m.fromSnapshot(sh, k, snap)
-	s.refs, s.unsent = 1, unsent
+	s.refs, s.unsent = 1, false
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if sh.closed {
@@ -283,7 +282,8 @@ func (m *Manager) install(sh *shard, k key, snap *Snapshot, unsent bool) (*Sessi
 	if i, ok := sh.index[k]; ok { // it was passive
 		s.slot = i
 		sl := sh.slots.at(i)
-		sl.place, sl.idleSince, s.away, sl.away = live, s.idleSince(o), sl.away, false
+		s.setFlags(sl.flags&^flagNew | s.flags()&flagNew)
+		sl.place, sl.idleSince = live, s.idleSince(o)
 		sh.scheduleLocked(i)
 		m.counts.passive.Add(-1)
 	} else {

@@ -11,7 +11,7 @@ import (
 )
 
 // errStays means that a session cannot be passivated just now.
-var errStays = errors.New("session is in use or has local values")
+var errStays = errors.New("session is in use, has local values, or a new id that nobody was told of")
 
 // openStore makes the store if the options ask for one and there is none.
 func (m *Manager) openStore(o *Options) error {
@@ -64,7 +64,7 @@ func (m *Manager) read(ctx context.Context, sh *shard, k key) (*Session, error) 
 	if snap.ID.Real() != k.id("") {
 		return nil, fmt.Errorf("activating a session: %w: it has another id", ErrDamaged)
 	}
-	s, err := m.install(sh, k, snap, snap.Head.IsZero() || m.options().Replicator == nil)
+	s, err := m.install(sh, k, snap)
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +130,7 @@ func (sh *shard) staysLocked(i uint32) bool {
 	s := sh.live[i]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.local) > 0
+	return len(s.local) > 0 || s.renamed
 }
 
 // passivate moves a session that has been idle for longer than minIdle to the
@@ -182,7 +182,7 @@ func (s *Session) leave(k key) bool {
 	defer sh.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.refs != 1 || s.slot == 0 || s.key != k || s.phase != valid || len(s.local) > 0 {
+	if s.refs != 1 || s.slot == 0 || s.key != k || s.phase != valid || len(s.local) > 0 || s.renamed {
 		return false
 	}
 	i := s.slot
@@ -190,7 +190,7 @@ func (s *Session) leave(k key) bool {
 	delete(sh.live, i)
 	sh.coolLocked(s)
 	sl := sh.slots.at(i)
-	sl.place, sl.ref, sl.away = passive, arena.Ref{}, s.away
+	sl.place, sl.ref, sl.flags = passive, arena.Ref{}, s.flags()
 	sh.unlistLocked(i)
 	sh.scheduleLocked(i)
 	s.m.counts.active.Add(-1)
@@ -222,7 +222,8 @@ func (m *Manager) loadStore(ctx context.Context) (n int, err error) {
 			return true
 		}
 		i := sh.insertLocked(k, s.thisAccessed, s.maxIdle)
-		sh.slots.at(i).place = passive
+		sl := sh.slots.at(i)
+		sl.place, sl.flags = passive, flagUnsent|flagSaved
 		sh.scheduleLocked(i)
 		m.counts.passive.Add(1)
 		n++

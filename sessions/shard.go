@@ -265,25 +265,28 @@ func readHeader(r *reader) (h header) {
 	return h
 }
 
+// flags are what is kept of a session beside its state and its former id, which
+// flagPrevious says that there is. The caller holds s.mu.
+func (s *Session) flags() (flags byte) {
+	for _, f := range [...]struct {
+		on   bool
+		flag byte
+	}{{s.isNew, flagNew}, {s.unsent, flagUnsent}, {s.renamed, flagPrevious}, {s.away, flagAway}, {s.saved, flagSaved}} {
+		if f.on {
+			flags |= f.flag
+		}
+	}
+	return flags
+}
+
+func (s *Session) setFlags(flags byte) {
+	s.isNew, s.unsent, s.renamed = flags&flagNew != 0, flags&flagUnsent != 0, flags&flagPrevious != 0
+	s.away, s.saved = flags&flagAway != 0, flags&flagSaved != 0
+}
+
 // appendPacked encodes what packed memory keeps. The caller holds s.mu.
 func (s *Session) appendPacked(b []byte, idleSince int64) []byte {
-	var flags byte
-	if s.isNew {
-		flags |= flagNew
-	}
-	if s.unsent {
-		flags |= flagUnsent
-	}
-	if s.renamed {
-		flags |= flagPrevious
-	}
-	if s.away {
-		flags |= flagAway
-	}
-	if s.saved {
-		flags |= flagSaved
-	}
-	b = append(b, flags)
+	b = append(b, s.flags())
 	b = binary.AppendVarint(b, idleSince-s.lastAccessed)
 	b = binary.AppendVarint(b, s.thisAccessed-idleSince)
 	if s.renamed {
@@ -296,8 +299,8 @@ func (s *Session) appendPacked(b []byte, idleSince int64) []byte {
 func (s *Session) readPacked(b []byte, idleSince int64) {
 	r := reader{b: b, names: &s.m.names}
 	h := readHeader(&r)
-	s.isNew, s.unsent, s.renamed = h.flags&flagNew != 0, h.flags&flagUnsent != 0, h.flags&flagPrevious != 0
-	s.previous, s.away, s.saved = h.previous, h.flags&flagAway != 0, h.flags&flagSaved != 0
+	s.setFlags(h.flags)
+	s.previous = h.previous
 	s.lastAccessed, s.thisAccessed = idleSince-h.last, idleSince+h.this
 	s.state = r.state()
 	if r.err != nil {

@@ -23,7 +23,7 @@ type slot struct {
 	bucket    uint32    // of the wheel, +1; 0: in none
 	place     place
 	listed    bool // in the LRU list
-	away      bool // of a passive one: Session.away
+	flags     byte // of a passive one: what the store does not keep; see flagNew and those after it
 }
 
 // links are the neighbours in a list of slots; 0 is none.
