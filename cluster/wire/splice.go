@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 	"math/bits"
 	"sync"
 )
@@ -45,11 +46,9 @@ const (
 	nearReach = 1 << 10
 	nearShift = 5 // of the distance in the two bytes
 	nearBits  = 12
-	// nearStep is how far the place moves before its surroundings are
-	// indexed again.
-	nearStep = 256
-	// thereMin is the least length of a match that is not near.
-	thereMin = 6
+	// thereMin is the least length of a match that is told from there if
+	// blocks do not show it: there and back take eight bytes.
+	thereMin = 24
 )
 
 // splicer finds what two values have in common.
@@ -59,10 +58,10 @@ type splicer struct {
 	place    int // in old: where the last command ended
 	blocks   [1 << blockBits]uint32
 	shift    int // of a hash: blocks has 1<<(64-shift) entries in use
-	// words has where in old[from:] four bytes are, plus one, for the
-	// surroundings of a place.
-	words        [1 << nearBits]uint16
-	from, around int
+	// words has where in old[from:to] four bytes are, from from on and plus
+	// one: what is near the places that literals were at.
+	words    [1 << nearBits]uint16
+	from, to int
 }
 
 var splicers = sync.Pool{New: func() any { return new(splicer) }}
@@ -72,7 +71,7 @@ func appendSplice(b, old, now []byte) []byte {
 	head := commonPrefix(old, now)
 	tail := commonSuffix(old[head:], now[head:])
 	s := splicers.Get().(*splicer)
-	s.out, s.old, s.new, s.place, s.around = b, old, now, 0, -1
+	s.out, s.old, s.new, s.place, s.from, s.to = b, old, now, 0, 0, -1
 	s.copy(0, head)
 	s.middle(head, len(old)-tail, len(now)-tail)
 	b = s.out
@@ -147,13 +146,14 @@ func (s *splicer) literal(from, to int) {
 			continue
 		}
 		n := nearMin + commonPrefix(s.old[at+nearMin:], s.new[i+nearMin:to])
+		found := i
 		for i > lit && at > 0 && s.old[at-1] == s.new[i-1] {
 			i, at, n = i-1, at-1, n+1
 		}
 		distance := at - (s.place + i - lit)
 		near := distance >= -nearReach && distance < nearReach && n <= 2*nearMax
 		if !near && n < thereMin {
-			i += n // or the same match would be found again
+			i = found + 1
 			continue
 		}
 		s.plain(lit, i)
@@ -172,19 +172,19 @@ func hash4(b []byte) uint32 {
 	return binary.LittleEndian.Uint32(b) * 0x9E3779B1 >> (32 - nearBits)
 }
 
-// indexNear takes note of the surroundings of a place in the old value, unless
-// that is done.
+// indexNear takes note of what is near a place in the old value: of what is new
+// there, if the place has moved on a little.
 func (s *splicer) indexNear(place int) {
-	if s.around >= 0 && place < s.around+nearStep && place > s.around-nearStep {
-		return
+	from, to := max(0, min(place, len(s.old))-nearReach), min(len(s.old), place+nearReach)-nearMin
+	at := s.to
+	if from < s.from || from > s.to || to-s.from >= math.MaxUint16 {
+		clear(s.words[:])
+		s.from, at = from, from
 	}
-	s.around = place
-	clear(s.words[:])
-	s.from = max(0, min(place, len(s.old))-nearReach)
-	to := min(len(s.old), place+nearReach+nearStep)
-	for i := s.from; i+nearMin <= to; i++ {
+	for i := at; i < to; i++ {
 		s.words[hash4(s.old[i:])] = uint16(i - s.from + 1)
 	}
+	s.to = max(at, to)
 }
 
 // near writes a copy from nearby, which moves the place as a literal does.
