@@ -367,13 +367,13 @@ func TestNoiseIsNotCompressedAgainAndAgain(t *testing.T) {
 	l := newBoth()
 	r := rand.New(rand.NewPCG(1, 2))
 	batch := func(value func() byte) []byte {
-		v := make([]byte, 400)
+		v := make([]byte, 1100)
 		for i := range v {
 			v[i] = value()
 		}
 		u := count(testID(1), 1, replica.Dot{}, dotAt(1))
 		u.Delta.Ops[0].Value.Bytes = v
-		b := l.aEnc.AppendBatch(nil, []*Item{NewItem(1, 2, u, false)})
+		b := l.aEnc.AppendBatch(nil, []*Item{NewItem(1, 2, u, true)})
 		collect(t, l.bDec, b)
 		return b
 	}
