@@ -25,6 +25,7 @@ type control struct {
 }
 
 func newControl(l *link, s *quic.Stream, r *bufio.Reader) *control {
+	s.SetPriority(0, false) // before the lanes
 	return &control{link: l, stream: s, r: r, more: make(chan struct{}, 1)}
 }
 

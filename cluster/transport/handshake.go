@@ -121,7 +121,9 @@ func (l *link) dial(ctx context.Context, p Peer) error {
 	if h.Node != p.ID {
 		return fmt.Errorf("%w: number %d instead of %d", errOther, h.Node, p.ID)
 	}
-	l.greet(h)
+	if err := l.greet(h); err != nil {
+		return err
+	}
 	l.control = newControl(l, s, r)
 	var streams []*quic.Stream
 	var readers []*bufio.Reader
@@ -179,12 +181,17 @@ func (l *link) dialConn(ctx context.Context, addr net.Addr, bulk bool) (c *quic.
 	return
 }
 
-// greet takes what the peer says of itself.
-func (l *link) greet(h wire.Hello) {
+// greet takes what the peer says of itself. Its name is in its certificate; its
+// number is not, so a node could say another's.
+func (l *link) greet(h wire.Hello) error {
 	l.maxItem = max(int(h.MaxBatch)-64<<10, 64<<10)
 	l.p.mu.Lock()
 	defer l.p.mu.Unlock()
+	if is := l.p.info.Name; is != "" && is != h.Name {
+		return fmt.Errorf("%w: number %d is %q's, not %q's", errRefused, h.Node, is, h.Name)
+	}
 	l.p.info.Zone, l.p.info.Name = h.Zone, h.Name
+	return nil
 }
 
 // openStream opens a stream and writes its first bytes.
@@ -303,11 +310,13 @@ func (t *Transport) adopt(c *quic.Conn, h wire.Hello, num uint64) (*peer, *link,
 	x := t.peerLocked(Peer{ID: h.Node, Name: h.Name, Zone: h.Zone, Address: c.RemoteAddr().String()})
 	l := newLink(x, h.Node, num, false)
 	l.live = c
+	if err := l.greet(h); err != nil {
+		return nil, nil, nil, err
+	}
 	gone, ok := x.offer(l)
 	if !ok {
 		return nil, nil, nil, errDuplicate
 	}
-	l.greet(h)
 	return x, l, gone, nil
 }
 

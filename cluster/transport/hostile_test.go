@@ -145,6 +145,17 @@ func TestHellosThatAreRefused(t *testing.T) {
 	if a.connected != 0 {
 		t.Error("connected")
 	}
+	t.Run("another's number", func(t *testing.T) {
+		b := start(t, ca, 2, "b", nil)
+		a.Dial(b.self())
+		a.wait(t, "link", func() bool { return a.up[2] == 1 })
+		liar := start(t, ca, 2, "liar", nil)
+		liar.Dial(a.self())
+		eventually(t, "being turned away", func() bool { return liar.Transport.peer(1) != nil && !liar.Transport.peer(1).linked() })
+		if a.connected != 1 || a.up[2] != 1 || liar.connected != 0 {
+			t.Errorf("%d links, reasons %v", a.connected, a.reasons)
+		}
+	})
 }
 
 // TestSilentStrangers: who has a certificate and says nothing is shown the door.
