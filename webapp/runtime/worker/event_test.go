@@ -80,7 +80,7 @@ func TestEventDeadline(t *testing.T) {
 	if err := p.Notify(t.Context(), e); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a listener that does not return: %v", err)
 	}
-	e.Cause = servlet.Undeploy // the policy says no
+	e.Cause, e.Deadline = servlet.Undeploy, time.Minute // the policy says no
 	if err := p.Notify(t.Context(), e); err != nil {
 		t.Errorf("a listener that is not to be told: %v", err)
 	}
@@ -93,27 +93,32 @@ func TestEventDeadline(t *testing.T) {
 // TestEventsWaitForRestart: an event waits for a worker that is being restarted, and
 // is given up if none comes.
 func TestEventsWaitForRestart(t *testing.T) {
-	broken := filepath.Join(t.TempDir(), "broken")
-	p, log := eventProgram(t, worker.Options{EventWait: 3 * time.Second, Backoff: 10 * time.Millisecond, Env: []string{"WORKER_FAILS=" + broken}})
 	e := servlet.Event{Kind: servlet.SessionCreated, Session: nothing{}, Cause: servlet.Create, Local: true, Status: used}
-	kill := func() {
-		pid := p.ProcessID()
-		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-			t.Fatal(err)
-		}
-		for p.ProcessID() == pid {
-			time.Sleep(time.Millisecond)
-		}
-	}
-	kill()
+	p, log := eventProgram(t, worker.Options{})
+	kill(t, p)
 	if err := p.Notify(t.Context(), e); err != nil || strings.Count(log.String(), "heard of it") != 1 {
 		t.Errorf("over a restart: %v", err)
 	}
+
+	broken := filepath.Join(t.TempDir(), "broken")
+	p, _ = eventProgram(t, worker.Options{EventWait: 100 * time.Millisecond, Backoff: 10 * time.Millisecond, Env: []string{"WORKER_FAILS=" + broken}})
 	if err := os.WriteFile(broken, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	kill()
+	kill(t, p)
 	if err := p.Notify(t.Context(), e); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "no worker") {
 		t.Errorf("without a worker: %v", err)
+	}
+}
+
+// kill ends the worker and waits until that has been noticed.
+func kill(t *testing.T, p *worker.Program) {
+	t.Helper()
+	pid := p.ProcessID()
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for p.ProcessID() == pid {
+		time.Sleep(time.Millisecond)
 	}
 }
