@@ -103,6 +103,7 @@ func (n *Node) onAsk(from NodeID, m Ask) {
 	if n.mayGrant(s, from) && (n.cfg.MisrouteClaim || s.forwarded >= n.cfg.Misroutes-1) {
 		n.grant(s, from)
 	} else {
+		s.forwarded-- // the request that comes now says nothing of other nodes
 		n.send(from, Has{s.ID, s.promised})
 	}
 	n.note(s)
