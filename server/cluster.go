@@ -313,6 +313,14 @@ func (s *Server) ClusterStatus(ctx context.Context) ([]cluster.Status, error) {
 	return s.cluster.node.ClusterStatus(ctx), nil
 }
 
+// NodeStatus is what this node knows of the cluster.
+func (s *Server) NodeStatus() (cluster.Status, error) {
+	if s.cluster == nil {
+		return cluster.Status{}, errNoCluster
+	}
+	return s.cluster.node.Status(), nil
+}
+
 // SetCache changes a cache's settings in the whole cluster, and returns them as
 // they are now.
 func (s *Server) SetCache(ctx context.Context, name string, change cluster.CacheChange) (cluster.CacheStatus, error) {

@@ -22,6 +22,8 @@ type ClusterBackend interface {
 	ClusterStatus(ctx context.Context) ([]cluster.Status, error)
 	// Copies are the sessions that this node knows.
 	Copies() ([]cluster.Copy, error)
+	// NodeStatus is what this node knows, which costs the others nothing.
+	NodeStatus() (cluster.Status, error)
 	// SetCache changes a cache's settings on all nodes and returns them.
 	SetCache(ctx context.Context, name string, change cluster.CacheChange) (cluster.CacheStatus, error)
 	// SetReplication switches replication on all nodes: for the application at a
@@ -61,6 +63,10 @@ func (h *handler) clusterRoutes(r chi.Router) {
 	r.Get("/v1/copies", func(w http.ResponseWriter, _ *http.Request) {
 		copies, err := h.b.Copies()
 		respond(w, copies, err)
+	})
+	r.Get("/v1/cluster/node", func(w http.ResponseWriter, _ *http.Request) {
+		node, err := h.b.NodeStatus()
+		respond(w, node, err)
 	})
 	r.Post("/v1/cache", func(w http.ResponseWriter, r *http.Request) {
 		var c CacheRequest
@@ -130,6 +136,12 @@ func (c *Client) Cluster(ctx context.Context) ([]cluster.Status, error) {
 func (c *Client) Copies(ctx context.Context) ([]cluster.Copy, error) {
 	var copies []cluster.Copy
 	return copies, c.do(ctx, http.MethodGet, "copies", nil, &copies)
+}
+
+// Node asks what the node knows by itself.
+func (c *Client) Node(ctx context.Context) (cluster.Status, error) {
+	var node cluster.Status
+	return node, c.do(ctx, http.MethodGet, "cluster/node", nil, &node)
 }
 
 // SetCache changes a cache's settings in the whole cluster.

@@ -37,6 +37,10 @@ func (b *backend) ClusterStatus(context.Context) ([]cluster.Status, error) {
 	return []cluster.Status{{Node: "node1", Ready: true}}, b.note("status")
 }
 
+func (b *backend) NodeStatus() (cluster.Status, error) {
+	return cluster.Status{Node: "node1"}, b.note("node")
+}
+
 func (b *backend) SetCache(_ context.Context, name string, ch cluster.CacheChange) (cluster.CacheStatus, error) {
 	return cluster.CacheStatus{Cache: cluster.Cache{Name: name, Ack: *ch.Ack}, Epoch: 4}, b.note("cache %s %s %v", name, *ch.Ack, ch.Owners == nil)
 }
@@ -77,6 +81,9 @@ func TestClusterCommands(t *testing.T) {
 	if err != nil || len(nodes) != 1 || nodes[0].Node != "node1" || !nodes[0].Ready {
 		t.Errorf("status: %+v, %v", nodes, err)
 	}
+	if node, err := c.Node(t.Context()); err != nil || node.Node != "node1" {
+		t.Errorf("node: %+v, %v", node, err)
+	}
 	all := cluster.AckAll
 	now, err := c.SetCache(t.Context(), CacheRequest{Name: "carts", Change: cluster.CacheChange{Ack: &all}})
 	if err != nil || now.Name != "carts" || now.Ack != all || now.Epoch != 4 {
@@ -89,7 +96,7 @@ func TestClusterCommands(t *testing.T) {
 	if err := c.Drain(t.Context(), func(n int) { left = append(left, n) }); err != nil || !slices.Equal(left, []int{2, 1}) {
 		t.Errorf("drain: %v, %v", left, err)
 	}
-	if want := []string{"status", "cache carts all true", `replication "" "/shop" true`, "drain"}; !slices.Equal(b.asked, want) {
+	if want := []string{"status", "node", "cache carts all true", `replication "" "/shop" true`, "drain"}; !slices.Equal(b.asked, want) {
 		t.Errorf("the server was asked %q", b.asked)
 	}
 }

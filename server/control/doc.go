@@ -11,6 +11,7 @@
 // and on a node of a cluster, for the whole of it except drain:
 //
 //	GET  http://serval/v1/cluster
+//	GET  http://serval/v1/cluster/node    what the node knows by itself
 //	POST http://serval/v1/cache        {"name", "change": {"mode", "owners", "ack", ...}}
 //	POST http://serval/v1/replication  {"host", "path", "on"}
 //	POST http://serval/v1/drain        answered with a line of JSON for each piece of progress

@@ -42,14 +42,8 @@ func (d *Demo) look(ctx context.Context) {
 		if !known && n.probe(ctx) != nil {
 			continue
 		}
-		all, err := n.control.Cluster(ctx)
-		if err != nil {
-			continue
-		}
-		for i := range all {
-			if all[i].Node == n.name && all[i].Error == "" {
-				d.learn(n, all[i])
-			}
+		if st, err := n.control.Node(ctx); err == nil {
+			d.learn(n, st)
 		}
 	}
 }
