@@ -160,9 +160,20 @@ func (c *clustering) handOver(ctx context.Context) {
 	c.log.Info("sessions are handed over", "sessions", max(first, 0), "took", took)
 }
 
+// retreat is for when no client can connect any more: sessions that were made since
+// handOver go too, and then requests that other nodes forward are refused.
+func (c *clustering) retreat(ctx context.Context) {
+	if c.node.Drain(ctx, nil) != nil {
+		return // handOver has said so
+	}
+	if err := c.server.Refuse(ctx); err != nil {
+		c.log.Warn("stopping although other nodes have requests here", "error", err)
+	}
+}
+
 // leave ends what joinCluster has started.
 func (c *clustering) leave(ctx context.Context) error {
-	return errors.Join(c.server.Close(), c.node.Close(ctx))
+	return errors.Join(c.node.Close(ctx), c.server.Close())
 }
 
 // hostCluster opens the cluster for the applications of a host.
@@ -234,7 +245,7 @@ func (d *replicated) Forward(w http.ResponseWriter, r *http.Request, to webapp.R
 		return nil
 	}
 	if e, ok := errors.AsType[*forward.Error](err); ok && e.Retryable {
-		d.clustering.awaitNews(r.Context(), to.Node)
+		d.clustering.awaitNews(r.Context(), to.Node, errors.Is(err, forward.ErrRefused))
 		return fmt.Errorf("%w: %w", webapp.ErrTryAgain, err)
 	}
 	return err
@@ -248,17 +259,20 @@ const (
 	glance = 5 * time.Millisecond
 )
 
-// awaitNews returns when the cluster takes the node for dead, or the node can be
-// reached again: until then a session that is at home there has no other place.
-func (c *clustering) awaitNews(ctx context.Context, node uint32) {
+// awaitNews returns when the cluster takes the node for gone or, unless it is
+// leaving, the node can be reached again: until then a session that is at home there
+// has no other place.
+func (c *clustering) awaitNews(ctx context.Context, node uint32, leaving bool) {
 	ctx, cancel := context.WithTimeout(ctx, newsAfter)
 	defer cancel()
 	tick := time.NewTicker(glance)
 	defer tick.Stop()
 	for c.node.Alive(node) {
-		if conn, err := c.node.OpenStream(ctx, node); err == nil {
-			_ = conn.Close() // it was only to see whether that works
-			return
+		if !leaving {
+			if conn, err := c.node.OpenStream(ctx, node); err == nil {
+				_ = conn.Close() // it was only to see whether that works
+				return
+			}
 		}
 		select {
 		case <-tick.C:

@@ -198,7 +198,7 @@ func (s *Server) stop(ctx context.Context) error {
 	s.stopping.Store(true)
 	s.endLife()
 	if s.cluster != nil {
-		s.cluster.handOver(ctx)
+		s.cluster.handOver(ctx) // while clients can still be served
 	}
 	ended := make([]error, len(s.connectors))
 	var wg sync.WaitGroup
@@ -211,14 +211,14 @@ func (s *Server) stop(ctx context.Context) error {
 			}
 		})
 	}
-	if s.cluster != nil {
-		wg.Go(func() { _ = s.cluster.server.Shutdown(ctx) }) // what it breaks off, other nodes see
-	}
 	wg.Wait()
 	rest, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) > grace {
 		rest = ctx
+	}
+	if s.cluster != nil {
+		s.cluster.retreat(rest)
 	}
 	for _, h := range s.hosts {
 		wg.Go(func() {

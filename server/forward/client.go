@@ -287,6 +287,10 @@ func (x *exchange) run() (*http.Response, error) {
 	}
 	head := &headReader{conn: x.conn, left: maxHead}
 	br := bufio.NewReader(head)
+	if first, err := br.Peek(len(refusal)); err == nil && string(first) == refusal {
+		x.pass.sent = false
+		return nil, ErrRefused
+	}
 	for {
 		res, err := http.ReadResponse(br, x.r)
 		if err != nil {

@@ -12,43 +12,27 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 )
 
-// pipes is a listener whose connections are net.Pipes.
-type pipes struct {
-	conns chan net.Conn
-	once  sync.Once
-	done  chan struct{}
-}
+// pipes is a listener on a Unix socket: its connections have buffers, as streams have.
+type pipes struct{ net.Listener }
 
-func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), done: make(chan struct{})} }
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.conns:
-		return c, nil
-	case <-p.done:
-		return nil, net.ErrClosed
+func newPipes(t *testing.T) *pipes {
+	t.Helper()
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+	if err != nil {
+		t.Fatal(err)
 	}
+	return &pipes{l}
 }
-
-func (p *pipes) Close() error   { p.once.Do(func() { close(p.done) }); return nil }
-func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
 
 func (p *pipes) open(ctx context.Context, _ uint32) (net.Conn, error) {
-	here, there := net.Pipe()
-	select {
-	case p.conns <- there:
-		return here, nil
-	case <-p.done:
-		return nil, net.ErrClosed
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	var d net.Dialer
+	return d.DialContext(ctx, "unix", p.Addr().String())
 }
 
 // pair is a node that forwards everything to another, which handler answers.
@@ -63,7 +47,7 @@ type pair struct {
 func newPair(t *testing.T, handler http.HandlerFunc) *pair {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	p := &pair{pipes: newPipes(), errs: make(chan error, 10)}
+	p := &pair{pipes: newPipes(t), errs: make(chan error, 10)}
 	p.server = NewServer(ServerOptions{Handler: handler, Logger: log})
 	p.server.Serve(p.pipes)
 	p.client = NewClient(p.pipes.open, log)
@@ -420,21 +404,33 @@ func TestServerRefuses(t *testing.T) {
 	}
 }
 
-// TestShutdown: open requests are waited for.
-func TestShutdown(t *testing.T) {
+// TestRefuse: open requests are waited for, others can be tried again.
+func TestRefuse(t *testing.T) {
 	began, gate := make(chan struct{}), make(chan struct{})
 	p := newPair(t, func(w http.ResponseWriter, _ *http.Request) {
 		close(began)
 		<-gate
 		_, _ = io.WriteString(w, "whole")
 	})
+	late := newFlow()
 	out := httptest.NewRecorder()
 	answered := make(chan error, 1)
 	go func() { answered <- p.client.Forward(out, httptest.NewRequest("GET", "/", nil), 7) }()
 	<-began
 	stopped := make(chan error, 1)
-	go func() { stopped <- p.server.Shutdown(context.Background()) }()
-	<-p.pipes.done // no more streams
+	go func() { stopped <- p.server.Refuse(context.Background()) }()
+	for !p.server.refuse.Load() {
+		time.Sleep(time.Millisecond)
+	}
+	err := p.client.Forward(late, httptest.NewRequest("POST", "/", nil), 7)
+	if e, ok := errors.AsType[*Error](err); !ok || !e.Retryable || !errors.Is(err, ErrRefused) {
+		t.Errorf("a late request: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if err := p.server.Refuse(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("it does not wait: %v", err)
+	}
 	close(gate)
 	if err := errors.Join(<-answered, <-stopped); err != nil || out.Body.String() != "whole" {
 		t.Errorf("%v, %q", err, out.Body)

@@ -3,6 +3,8 @@ package forward
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -34,6 +36,8 @@ type Server struct {
 	log     *slog.Logger
 	served  atomic.Uint64
 	wait    sync.WaitGroup
+	refuse  atomic.Bool  // streams that come now are refused
+	open    atomic.Int64 // streams that were not
 }
 
 // NewServer makes a Server. It serves nothing before Serve.
@@ -58,7 +62,7 @@ func NewServer(o ServerOptions) *Server {
 // Serve takes the streams of a listener, in a goroutine that Shutdown and Close end.
 func (s *Server) Serve(l net.Listener) {
 	s.wait.Go(func() {
-		if err := s.http.Serve(listener{l}); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+		if err := s.http.Serve(listener{l, s}); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			s.log.Error("forwarded requests are no longer taken", "error", err)
 		}
 	})
@@ -67,11 +71,21 @@ func (s *Server) Serve(l net.Listener) {
 // Served is how many forwarded requests have come.
 func (s *Server) Served() uint64 { return s.served.Load() }
 
-// Shutdown takes no more streams, waits for open requests until the context ends,
-// and then breaks off those that are left.
-func (s *Server) Shutdown(ctx context.Context) error {
-	err := s.http.Shutdown(ctx)
-	return errors.Join(err, s.Close())
+// Refuse has requests that come from now on sent elsewhere, and waits for those that
+// are open, until the context ends. The other nodes are told that they were not
+// executed, so that they can try again: Close is for when none can come any more.
+func (s *Server) Refuse(ctx context.Context) error {
+	s.refuse.Store(true)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for s.open.Load() > 0 {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("%d forwarded requests are open: %w", s.open.Load(), ctx.Err())
+		}
+	}
+	return nil
 }
 
 // Close breaks off all requests.
@@ -138,7 +152,10 @@ func protocol(major, minor int) string {
 }
 
 // listener makes streams of connections.
-type listener struct{ net.Listener }
+type listener struct {
+	net.Listener
+	server *Server
+}
 
 // Accept implements net.Listener.
 func (l listener) Accept() (net.Conn, error) {
@@ -146,15 +163,18 @@ func (l listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &stream{Conn: c}, nil
+	return &stream{Conn: c, server: l.server}, nil
 }
 
 // stream is a connection whose preamble is read before the first byte is: by the
 // goroutine that serves it, and under net/http's deadline for headers.
 type stream struct {
 	net.Conn
+	server   *Server
 	preamble *preamble
 	err      error
+	counted  bool // in server.open
+	once     sync.Once
 }
 
 // Read implements net.Conn.
@@ -162,10 +182,43 @@ func (s *stream) Read(p []byte) (int, error) {
 	if s.preamble == nil {
 		if s.err == nil {
 			s.preamble, s.err = readPreamble(s.Conn)
+			s.admit()
 		}
 		if s.err != nil {
 			return 0, s.err
 		}
 	}
 	return s.Conn.Read(p)
+}
+
+// refusal is the whole answer to a request that is refused: no HTTP.
+const refusal = "sR\x01"
+
+// ErrRefused is why a request fails that a node refuses because it is leaving.
+var ErrRefused = errors.New("forward: the node takes no more requests")
+
+// admit counts the request in, or refuses it.
+func (s *stream) admit() {
+	if s.err != nil {
+		return
+	}
+	// In this order: Refuse looks at open after it has set refuse.
+	s.server.open.Add(1)
+	s.counted = true
+	if s.server.refuse.Load() {
+		s.preamble, s.err = nil, ErrRefused
+		_ = s.SetWriteDeadline(time.Now().Add(time.Second))
+		_, _ = io.WriteString(s.Conn, refusal) // if it does not arrive, the request is not tried again
+	}
+}
+
+// Close implements net.Conn.
+func (s *stream) Close() error {
+	err := s.Conn.Close()
+	s.once.Do(func() {
+		if s.counted {
+			s.server.open.Add(-1)
+		}
+	})
+	return err
 }
