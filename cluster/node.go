@@ -33,6 +33,9 @@ type Config struct {
 	// DataDir is where settings that were changed at run time are kept. "":
 	// they are forgotten with the process.
 	DataDir string
+	// Linger is how long Close keeps the connections after the others have been
+	// told, so that what is on its way here gets an answer. Zero: not at all.
+	Linger time.Duration
 	// Connect is the network, usually QUIC's.
 	Connect Connect
 }
@@ -379,6 +382,12 @@ func (n *Node) Close(ctx context.Context) error {
 	}
 	network := n.network()
 	err := network.Leave(ctx)
+	if n.cfg.Linger > 0 && len(network.Live()) > 0 {
+		select {
+		case <-time.After(n.cfg.Linger):
+		case <-ctx.Done():
+		}
+	}
 	n.stop()
 	n.tasks.Wait()
 	err = errors.Join(err, network.Close(ctx))

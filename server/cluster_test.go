@@ -90,7 +90,7 @@ func clusterServer(t *testing.T, w *world) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := New(cfg, Options{Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})), Linked: map[string]servlet.App{"counting": counting}})
+	s, err := New(cfg, Options{Logger: slog.New(slog.DiscardHandler), Linked: map[string]servlet.App{"counting": counting}})
 	if err != nil {
 		t.Fatal(err)
 	}

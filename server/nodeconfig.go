@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"net"
+	"time"
 
 	"github.com/serval-server/serval/cluster"
 	"github.com/serval-server/serval/cluster/identity"
@@ -35,13 +36,17 @@ func (s *Server) nodeConfig(cfg *config.Config) (*cluster.Config, error) {
 		listen = net.JoinHostPort(address.Addr().String(), port) // both UDP and TCP, one family
 	}
 	node := &cluster.Config{
-		Name: c.Name, Zone: c.Zone, Address: address.String(), Caches: caches(cfg), DataDir: cfg.Path(cfg.Server.DataDir),
+		Name: c.Name, Zone: c.Zone, Address: address.String(), Caches: caches(cfg), DataDir: cfg.Path(cfg.Server.DataDir), Linger: linger,
 		Connect: cluster.QUIC(cluster.QUICConfig{
 			Listen: listen, Identity: id, Seeds: c.Seeds, Logger: s.log.With("component", "cluster", "node", c.Name),
 		}),
 	}
 	return node, nil
 }
+
+// linger is how long a node that has left refuses the requests that were on their
+// way to it: longer than a message takes.
+const linger = 150 * time.Millisecond
 
 // caches are the [[cache]] tables in the cluster's words.
 func caches(cfg *config.Config) []cluster.Cache {
