@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"weak"
 
 	"pgregory.net/rapid"
 
@@ -482,5 +484,23 @@ func TestItemLanes(t *testing.T) {
 	}
 	if !reflect.DeepEqual(NewItem(1, 6, replica.Level{}, false), NewItem(1, 6, replica.Level{}, false)) {
 		t.Error("items of equal messages differ")
+	}
+}
+
+// TestItemKeepsNoMore checks that an item which waits for a slow peer keeps what it
+// sends, not what that replaces.
+func TestItemKeepsNoMore(t *testing.T) {
+	versions := carts(65536, 2)
+	u := count(testID(1), 1, dotAt(0), dotAt(1))
+	u.Delta.Ops[0] = replica.Op{Key: "acart", Old: replica.Value{Bytes: versions[0]}, Value: replica.Value{Bytes: versions[1]}}
+	old, value, update := weak.Make(&versions[0][0]), weak.Make(&versions[1][0]), weak.Make(u)
+	it := NewItem(1, 2, u, false)
+	u, versions = nil, nil
+	runtime.GC()
+	if old.Value() != nil || value.Value() != nil || update.Value() != nil {
+		t.Error("the item keeps the values that it has made a patch of")
+	}
+	if it.Size() > 1000 {
+		t.Errorf("size %d", it.Size())
 	}
 }

@@ -82,12 +82,13 @@ type Item struct {
 	bulk   bool
 	packed bool // there is little to gain from compressing it in a batch
 	reign  replica.Reign
-	dot    replica.Dot   // of an Update, a Copy and an Ack; see numbered
-	base   []replica.Dot // of an Update
-	life   replica.Kind  // of the session after an Update or a Copy
-	sum    uint64        // of an Ack
-	ops    []itemOp      // of an Update
-	room   [2]itemOp     // for most ops
+	dot    replica.Dot    // of an Update, a Copy and an Ack; see numbered
+	base   []replica.Dot  // of an Update
+	life   replica.Kind   // of the session after an Update or a Copy
+	sum    uint64         // of an Ack
+	ops    []itemOp       // of an Update
+	room   [2]itemOp      // for most ops
+	single [1]replica.Dot // for most bases
 	body   []byte
 	size   int
 }
@@ -102,8 +103,9 @@ type itemOp struct {
 // itemOverhead is what a queued item takes beside its values, about.
 const itemOverhead = 320
 
-// NewItem encodes a message of an application's shard. The message must not be
-// changed afterwards: the item keeps its values. bulk says that it may wait
+// NewItem encodes a message of an application's shard. The item keeps values that
+// are sent as they are (Size counts them), which must not be changed, and nothing
+// else of the message. bulk says that it may wait
 // behind live traffic (state transfer); the batch is compressed then, else the
 // values are.
 //
@@ -255,7 +257,9 @@ func foreseen(s *replica.State) (replica.Dot, replica.Kind) {
 
 func (it *Item) update(m *replica.Update) {
 	d := &m.Delta
-	it.kind, it.key.id, it.reign, it.dot, it.base, it.life = kindUpdate, d.ID, m.Reign, d.Dot, d.Base, d.Life.Kind
+	it.kind, it.key.id, it.reign, it.dot, it.life = kindUpdate, d.ID, m.Reign, d.Dot, d.Life.Kind
+	// Nothing of m but its values, or the item would keep what it replaces.
+	it.base = append(it.single[:0], d.Base...)
 	it.ops = it.room[:0]
 	if len(d.Ops) > len(it.room) {
 		it.ops = make([]itemOp, 0, len(d.Ops))
