@@ -29,8 +29,10 @@ type report struct {
 	settled  time.Duration // from the last fault until all owners were equal
 	live     int
 	dead     int
-	lost     int // available: sessions that lost something and are logged as forked
-	forked   int // sessions that are logged as forked
+	lossy    bool // several nodes have lost their memory at once
+	stuck    int  // strict: sessions that are refused therefore
+	lost     int  // available: sessions that lost something and are logged as forked
+	forked   int  // sessions that are logged as forked
 	clients  *clients
 	counters cluster.Counters
 	broken   []string
@@ -43,8 +45,8 @@ func (r *report) String() string {
 	s += fmt.Sprintf("  requests %d, refused %d, without an answer %d, by strangers %d, went back %d; ended %d\n",
 		c.requests.Load(), c.refused.Load(), c.failed.Load(), c.strangers.Load(), c.back.Load(), c.ended.Load())
 	s += fmt.Sprintf("  all nodes ready after %v, all owners equal after %v\n", r.ready.Round(time.Millisecond), r.settled.Round(time.Millisecond))
-	s += fmt.Sprintf("  sessions %d live, %d ended; %d without a home, %d forked, %d lost updates in a fork; claims %d, degraded %d (of processes that live)\n",
-		r.live, r.dead, r.orphans, r.forked, r.lost, r.counters.Claims, r.counters.Degraded)
+	s += fmt.Sprintf("  sessions %d live, %d ended; %d refused, %d without a home, %d forked, %d lost updates in a fork; claims %d, degraded %d (of processes that live)\n",
+		r.live, r.dead, r.stuck, r.orphans, r.forked, r.lost, r.counters.Claims, r.counters.Degraded)
 	if len(r.broken) == 0 {
 		return s + "  all promises kept\n"
 	}
@@ -88,11 +90,12 @@ func run(ctx context.Context, o options, root, dir string) (r *report, err error
 	if err := disturb(ctx, o, c, f); err != nil {
 		return nil, err
 	}
-	r = &report{o: o, faults: f.count, clients: c}
+	r = &report{o: o, faults: f.count, clients: c, lossy: f.lossy}
 	if r.ready, err = f.end(ctx, 30*time.Second); err != nil {
 		return nil, err
 	}
 	r.settle(ctx, nodes, time.Now().Add(-r.ready))
+	c.http.Timeout = 3 * requestTimeout
 	r.judge(ctx, nodes)
 	r.broken = append(c.broken, r.broken...)
 	return r, ctx.Err()
@@ -114,17 +117,24 @@ func disturb(ctx context.Context, o options, c *clients, f *faults) error {
 	return f.run(window)
 }
 
-// settle waits until the nodes say that all copies are equal.
+// settle waits until the nodes say that all copies are equal. It goes on looking
+// after the time for that is over, to tell what is late from what never comes.
 func (r *report) settle(ctx context.Context, nodes []*node, since time.Time) {
+	late := ""
 	for {
 		why := r.differ(ctx, nodes)
 		r.settled = time.Since(since)
-		if why == "" {
+		switch {
+		case why == "" && late == "":
 			return
-		}
-		if r.settled > settleWithin {
-			r.broken = append(r.broken, fmt.Sprintf("after %v the owners are not equal: %s", r.settled.Round(time.Millisecond), why))
+		case why == "":
+			r.broken = append(r.broken, fmt.Sprintf("the owners are equal only after %v; at %v: %s", r.settled.Round(time.Millisecond), settleWithin, late))
 			return
+		case r.settled > 6*settleWithin:
+			r.broken = append(r.broken, fmt.Sprintf("the owners are not equal after %v: %s", r.settled.Round(time.Millisecond), why))
+			return
+		case r.settled > settleWithin && late == "":
+			late = why
 		}
 		time.Sleep(50 * time.Millisecond) // between two looks
 	}
@@ -164,7 +174,7 @@ func (r *report) differ(ctx context.Context, nodes []*node) string {
 		if why := unequal(copies, present); why != "" {
 			bad++
 			if first == "" || id < first[:len(id)] {
-				first = id + " " + why
+				first = fmt.Sprintf("%s, which %s: %+v", id, why, copies)
 			}
 		}
 		if !slices.ContainsFunc(copies, func(c cluster.Copy) bool { return !c.Live || present[c.Home] }) {
@@ -182,15 +192,13 @@ func unequal(copies []cluster.Copy, present map[replica.NodeID]bool) string {
 	var own []cluster.Copy
 	owners := 0
 	for _, c := range copies {
-		if c.Live {
-			owners = max(owners, c.Owners)
-		}
 		if c.Owner {
 			own = append(own, c)
+			owners = max(owners, c.Owners)
 		}
 	}
-	if owners == 0 {
-		return "" // nothing of it lives
+	if !slices.ContainsFunc(own, func(c cluster.Copy) bool { return c.Live }) {
+		return "" // nothing of it lives, but for copies that nobody asks
 	}
 	for _, c := range own {
 		switch {
@@ -231,7 +239,11 @@ func (r *report) judge(ctx context.Context, nodes []*node) {
 			defer func() { <-slots }()
 			seen, err := r.everywhere(ctx, nodes, s)
 			what := ""
-			if err != nil {
+			if errors.Is(err, errUnavailable) && r.lossy {
+				mu.Lock()
+				r.stuck++
+				mu.Unlock()
+			} else if err != nil {
 				what = fmt.Sprintf("session %s: %v", s.id, err)
 			} else {
 				what = f(s, seen)
@@ -262,11 +274,17 @@ func (r *report) judge(ctx context.Context, nodes []*node) {
 	wg.Wait()
 }
 
+// errUnavailable is what strict may answer for a session if the majority of its
+// owners has lost its memory.
+var errUnavailable = errors.New("503")
+
 // everywhere asks every node for a session.
 func (r *report) everywhere(ctx context.Context, nodes []*node, s *session) (seen []answer, err error) {
 	for i := range nodes {
 		a, err := r.clients.get(ctx, s, i+1, "/read")
-		if err == nil && a.status != http.StatusOK {
+		if err == nil && a.status == http.StatusServiceUnavailable && r.o.consistency == "strict" {
+			err = errUnavailable
+		} else if err == nil && a.status != http.StatusOK {
 			err = fmt.Errorf("status %d", a.status)
 		}
 		if err != nil {

@@ -133,7 +133,11 @@ func (c *clients) get(ctx context.Context, s *session, to int, path string) (a a
 	s.mu.Lock()
 	id, route := s.id, s.node
 	s.mu.Unlock()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.nodes[to-1].url()+"/bench"+path, nil)
+	method := http.MethodPost // which, unlike GET, net/http never sends twice
+	if path == "/read" {
+		method = http.MethodGet
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.nodes[to-1].url()+"/bench"+path, nil)
 	if err != nil {
 		return a, err
 	}

@@ -19,6 +19,7 @@ type faults struct {
 	rnd     *rand.Rand
 	probe   *http.Client
 
+	lossy     bool      // several nodes have lost their memory at once
 	disturbed time.Time // when the last fault began or ended
 	count     map[string]int
 	began     time.Time
@@ -146,39 +147,26 @@ func (f *faults) victim() *node {
 }
 
 // kill kills a node and starts it again.
-func (f *faults) kill() (string, func() error, error) {
-	x := f.victim()
-	if x == nil {
-		return "nobody to kill", nothing, nil
-	}
-	lossy := time.Since(f.disturbed) < recovery || !f.allReady()
-	if !lossy {
-		f.clients.well()
-	}
-	err := x.end(syscall.SIGKILL)
-	what := fmt.Sprintf("kill %d", x.i)
-	if lossy {
-		// Answers that it gave may be on their way still.
-		time.Sleep(100 * time.Millisecond)
-		f.clients.amnesty()
-		what += " while others are not level"
-	}
-	return what, x.start, err
-}
+func (f *faults) kill() (string, func() error, error) { return f.stop("kill", syscall.SIGKILL) }
 
 // restart stops a node in order and starts it again.
-func (f *faults) restart() (string, func() error, error) {
+func (f *faults) restart() (string, func() error, error) { return f.stop("restart", syscall.SIGTERM) }
+
+// stop ends a process, which then has forgotten everything.
+func (f *faults) stop(name string, s syscall.Signal) (string, func() error, error) {
 	x := f.victim()
 	if x == nil {
-		return "nobody to restart", nothing, nil
+		return "nobody to " + name, nothing, nil
 	}
 	lossy := time.Since(f.disturbed) < recovery || !f.allReady()
 	if !lossy {
 		f.clients.well()
 	}
-	err := x.end(syscall.SIGTERM)
-	what := fmt.Sprintf("restart %d", x.i)
+	err := x.end(s)
+	what := fmt.Sprintf("%s %d", name, x.i)
 	if lossy {
+		f.lossy = true
+		// Answers that it gave may be on their way still.
 		time.Sleep(100 * time.Millisecond)
 		f.clients.amnesty()
 		what += " while others are not level"

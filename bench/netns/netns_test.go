@@ -1,0 +1,112 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/serval-server/serval/cluster"
+	"github.com/serval-server/serval/cluster/replica"
+)
+
+// TestPartitions runs the command for as long as SERVAL_NETNS says, such as 60s; .ci/run
+// does in a step of its own.
+func TestPartitions(t *testing.T) {
+	length := os.Getenv("SERVAL_NETNS")
+	if length == "" {
+		t.Skip("SERVAL_NETNS (a duration) is not set: .ci/run netns does it for 60s")
+	}
+	d, err := time.ParseDuration(length)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := possible(); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	seed := uint64(time.Now().Unix() % 1e6) // the output says which
+	broken, err := runAll(t.Context(), options{
+		duration: d, consistency: "available,strict", ack: "one", nodes: 5, owners: 3, sessions: 200, clients: 12, seed: seed, progress: t.Output(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range broken {
+		t.Error(b)
+	}
+}
+
+func TestUnequal(t *testing.T) {
+	here := map[replica.NodeID]bool{1: true}
+	good := cluster.Copy{Session: "s", Sum: "a", Live: true, Epoch: 2, Home: 1, Owner: true, Owners: 2}
+	with := func(f func(*cluster.Copy)) cluster.Copy { c := good; f(&c); return c }
+	dead := with(func(c *cluster.Copy) { c.Live = false })
+	extra := with(func(c *cluster.Copy) { c.Owner, c.Sum = false, "old" })
+	for _, c := range []struct {
+		copies []cluster.Copy
+		want   string
+	}{
+		{[]cluster.Copy{good, good}, ""},
+		{[]cluster.Copy{good, good, extra}, ""},
+		{[]cluster.Copy{dead, dead, extra}, ""},
+		{[]cluster.Copy{dead}, ""},
+		{[]cluster.Copy{good}, "has 1 of 2 copies, with a home that is here"},
+		{[]cluster.Copy{with(func(c *cluster.Copy) { c.Home = 9 })}, "with a home that has gone"},
+		{[]cluster.Copy{good, dead}, "has ended at some"},
+		{[]cluster.Copy{good, with(func(c *cluster.Copy) { c.Epoch = 3 })}, "in epoch"},
+		{[]cluster.Copy{good, with(func(c *cluster.Copy) { c.Sum = "b" })}, "different contents"},
+	} {
+		if got := unequal(c.copies, here); got != c.want && (c.want == "" || !strings.Contains(got, c.want)) {
+			t.Errorf("%+v: %q, want %q", c.copies, got, c.want)
+		}
+	}
+}
+
+// TestJudgement: what clients were told against what nodes say in the end.
+func TestJudgement(t *testing.T) {
+	forks := map[string]bool{key("forked-forked-1"): true}
+	same := func(n int) []answer { return []answer{{n: n}, {n: n}} }
+	for _, c := range []struct {
+		strict bool
+		s      *session
+		seen   []answer
+		want   string
+		lost   bool
+	}{
+		{true, &session{id: "plain-plain-1", sure: 5, tried: 7}, same(5), "", false},
+		{true, &session{id: "plain-plain-1", sure: 5, tried: 7}, same(7), "", false},
+		{true, &session{id: "plain-plain-1", sure: 5, tried: 7}, same(8), "8 after 7 requests", false},
+		{true, &session{id: "plain-plain-1", sure: 5, tried: 7}, same(4), "5 was acknowledged", false},
+		{false, &session{id: "plain-plain-1", sure: 5, tried: 7}, same(4), "no node says that it was forked", false},
+		{false, &session{id: "forked-forked-1", sure: 5, tried: 7}, same(4), "", true},
+		{true, &session{id: "forked-forked-1", sure: 5, tried: 7}, same(4), "5 was acknowledged", false},
+		{false, &session{id: "forked-forked-1", sure: 5, tried: 7}, []answer{{n: 5}, {n: 6}}, "not the same everywhere", false},
+		{false, &session{id: "plain-plain-1", sure: 1, tried: 1}, []answer{{fresh: true}, {fresh: true}}, "1 was acknowledged", false},
+	} {
+		r := &report{o: options{consistency: "available"}}
+		if c.strict {
+			r.o.consistency = "strict"
+		}
+		what, lost := r.living(c.s, c.seen, forks)
+		if lost != c.lost || what != c.want && (c.want == "" || !strings.Contains(what, c.want)) {
+			t.Errorf("%+v %v: %q, %v; want %q, %v", c.s, c.seen, what, lost, c.want, c.lost)
+		}
+	}
+	r := &report{}
+	alive, gone := answer{n: 3}, answer{fresh: true}
+	if w := r.ended(&session{dead: true}, []answer{gone, gone}); w != "" {
+		t.Error(w)
+	}
+	if w := r.ended(&session{dead: true}, []answer{gone, alive}); !strings.Contains(w, "answers") {
+		t.Errorf("a resurrection is not noticed: %q", w)
+	}
+	if w := r.ended(&session{doubt: true}, []answer{alive, alive}); w != "" {
+		t.Error(w)
+	}
+	if w := r.ended(&session{doubt: true}, []answer{alive, gone}); !strings.Contains(w, "on some nodes only") {
+		t.Errorf("got %q", w)
+	}
+}
