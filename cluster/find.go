@@ -14,6 +14,9 @@ import (
 // maxUnknown how many such ids a shard remembers: an attacker can make up ids.
 const (
 	rememberUnknown = time.Second
+	// askWithin bounds how long a request waits for a decision about its session:
+	// longer than membership takes to find out who is there.
+	askWithin = 5 * time.Second
 	maxUnknown      = 4096
 )
 
@@ -102,8 +105,16 @@ func (sh *shard) ask(ctx context.Context, id replica.SessionID, hops int) (repli
 	sh.node.Request(now, req, id, hops)
 	sh.unlock()
 	var a replica.Answer
+	wait := time.NewTimer(askWithin)
+	defer wait.Stop()
 	select {
 	case a = <-ch:
+	case <-wait.C:
+		// As long as the majority of the owners is elsewhere (strict).
+		sh.mu.Lock()
+		delete(sh.asks, req)
+		sh.mu.Unlock()
+		return replica.Answer{Verdict: replica.Refuse}, nil
 	case <-ctx.Done():
 		sh.mu.Lock()
 		delete(sh.asks, req)
