@@ -16,8 +16,8 @@ const (
 	rememberUnknown = time.Second
 	// askWithin bounds how long a request waits for a decision about its session:
 	// longer than membership takes to find out who is there.
-	askWithin = 5 * time.Second
-	maxUnknown      = 4096
+	askWithin  = 5 * time.Second
+	maxUnknown = 4096
 )
 
 // maxAsks is how many requests of a shard may wait for a decision of other nodes.

@@ -31,7 +31,7 @@ const recovery = 6 * time.Second
 func newFaults(o options, n *network, nodes []*node, c *clients) *faults {
 	return &faults{
 		o: o, net: n, nodes: nodes, clients: c, rnd: rand.New(rand.NewPCG(o.seed, 0)), count: map[string]int{}, began: time.Now(),
-		probe: &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}, disturbed: time.Now(),
+		probe: &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}},
 	}
 }
 
