@@ -2,11 +2,15 @@ package transport
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/quic-go/quic-go"
 
 	"github.com/serval-server/serval/cluster/replica"
 	"github.com/serval-server/serval/cluster/wire"
@@ -276,6 +280,47 @@ func TestOtherIncarnation(t *testing.T) {
 	if a.connected != 0 {
 		t.Error("connected to the wrong one")
 	}
+}
+
+// TestRestartWithoutTripwire: where TCP does not come through, a process that has
+// started again says that the connections of the one before are void.
+func TestRestartWithoutTripwire(t *testing.T) {
+	ca := newAuthority(t)
+	conf := ca.tls(t, "b")
+	cert := &conf.Certificates[0]
+	conf.Certificates = nil // as package identity has it
+	conf.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert, nil }
+	conf.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert, nil }
+	on := func(addr string) (net.PacketConn, func(*Config, *node)) {
+		udp, err := net.ListenPacket("udp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return udp, func(c *Config, _ *node) { c.PacketConn, c.TLS = udp, conf }
+	}
+	a := start(t, ca, 1, "a", nil)
+	udp, change := on("127.0.0.1:0")
+	b := start(t, ca, 2, "b", change)
+	a.Dial(b.self())
+	a.wait(t, "link", func() bool { return a.up[2] == 1 })
+	udp.Close() // no goodbye
+	_, change = on(b.Addr())
+	start(t, ca, 3, "b", change)
+	for i := 0; ; i++ {
+		a.Send(2, item(1, i, 1, []byte("are you there?")))
+		a.mu.Lock()
+		gone := len(a.reasons) > 0
+		a.mu.Unlock()
+		if gone {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	var reset *quic.StatelessResetError
+	if !errors.As(a.reasons[0], &reset) {
+		t.Errorf("reason %v", a.reasons[0])
+	}
+	a.wait(t, "the former incarnation's end", func() bool { return a.crashed[2] == 1 })
 }
 
 func TestCloseWithoutPeers(t *testing.T) {

@@ -95,11 +95,10 @@ func certificateName(s tls.ConnectionState) (string, error) {
 // that they still have are void (RFC 9000 §10.3).
 func resetKey(c *tls.Config) *quic.StatelessResetKey {
 	var cert *tls.Certificate
-	switch {
-	case len(c.Certificates) > 0:
+	if len(c.Certificates) > 0 {
 		cert = &c.Certificates[0]
-	case c.GetCertificate != nil:
-		cert, _ = c.GetCertificate(&tls.ClientHelloInfo{})
+	} else if c.GetCertificate != nil {
+		cert, _ = c.GetCertificate(&tls.ClientHelloInfo{}) // without one New fails soon enough
 	}
 	if cert == nil {
 		return nil
