@@ -158,12 +158,18 @@ func (x *exchange) pin(q *sessions.Requested) error {
 	return nil
 }
 
+// maxAsked is of how many ids one request can have other nodes asked: each that
+// nobody knows may cost them a search. A browser sends one, or two of nested paths.
+const maxAsked = 4
+
 // askForwarder asks for each id of the request, until one is known, and returns it.
 func (x *exchange) askForwarder(r *http.Request) (Route, *sessions.Requested, error) {
 	x.routed, x.unknown = true, 0
+	asked := 0
 	for i := range x.ids {
 		q := &x.ids[i]
-		if q.ID.Valid() {
+		if q.ID.Valid() && asked < maxAsked {
+			asked++
 			to, err := x.c.opts.Forwarder.Route(r.Context(), q.ID)
 			if err != nil || to.Action != RouteUnknown {
 				return to, q, err

@@ -142,6 +142,33 @@ func TestForwarder(t *testing.T) {
 	}
 }
 
+// Of the ids of one request only the first few are asked for, in their order, and the
+// first that is known decides.
+func TestForwarderAsksFewIDs(t *testing.T) {
+	id := func(i int) string { return strings.Repeat("A", 31) + string(rune('A'+4*i)) }
+	unknown := webapp.Route{Action: webapp.RouteUnknown}
+	f := &forwarder{routes: map[sessions.ID]webapp.Route{}}
+	c, _ := distributed(f, &replicator{}).start(t)
+	var cookies []string
+	for i := range 6 {
+		f.routes[sessions.ID(id(i))] = unknown
+		cookies = append(cookies, "SID="+id(i))
+	}
+	if res := ask(c, http.MethodGet, "/shop/s", strings.Join(cookies, "; ")); res.Body != "1" {
+		t.Errorf("%d %q", res.StatusCode, res.Body)
+	}
+	if got := f.take(); strings.Count(got, "route") != 4 {
+		t.Errorf("asked %q", got)
+	}
+	f.routes[sessions.ID(id(2))] = webapp.Route{Action: webapp.RouteForward, Node: 9}
+	if res := ask(c, http.MethodGet, "/shop/s", strings.Join(cookies, "; ")); res.StatusCode != 202 {
+		t.Errorf("%d %q", res.StatusCode, res.Body)
+	}
+	if got := f.take(); got != "route, route, route, forward 9 /shop/s" {
+		t.Errorf("asked %q", got)
+	}
+}
+
 // A home that has moved while the request was on its way: the second verdict holds.
 func TestForwarderComesHome(t *testing.T) {
 	f := &forwarder{routes: map[sessions.ID]webapp.Route{}}
