@@ -156,8 +156,13 @@ func (n *Node) note(s *session) {
 	if s.slot.flags&slotTaken == 0 || s.slot.hot == 0 || n.hot[s.slot.hot-1] != s {
 		return // forgotten by the event
 	}
-	home := n.isHome(s) && s.Life.Kind == Live
-	if home != (s.slot.flags&slotHome != 0) {
+	home := n.isHome(s)
+	if !home {
+		for i := range s.peers {
+			n.bulkDone(&s.peers[i]) // its acknowledgement will not come, or not count
+		}
+	}
+	if home = home && s.Life.Kind == Live; home != (s.slot.flags&slotHome != 0) {
 		s.slot.flags ^= slotHome
 		if home {
 			n.homes++

@@ -56,6 +56,24 @@ func (n *Node) bulkDone(p *peerCopy) {
 	}
 }
 
+// recount makes the windows what the sessions say, should a copy have been lost
+// track of: a window that never empties would stop all transfers to its peer.
+func (n *Node) recount() {
+	for _, q := range n.peers {
+		q.bulk = 0
+	}
+	for _, s := range n.hot {
+		if s == nil {
+			continue
+		}
+		for i := range s.peers {
+			if q := n.peer(s.peers[i].node); q != nil && s.peers[i].bulk {
+				q.bulk++
+			}
+		}
+	}
+}
+
 // release tells those who hold a copy without being owners to forget it.
 func (n *Node) release(s *session) {
 	s.peers = slices.DeleteFunc(s.peers, func(p peerCopy) bool {

@@ -40,6 +40,7 @@ func (n *Node) prune() {
 			delete(n.strays, id)
 		}
 	}
+	n.recount()
 }
 
 // tend looks after a session that is due.
