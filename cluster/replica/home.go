@@ -168,9 +168,11 @@ func (n *Node) onAck(from NodeID, m Ack) {
 // noteCopy notes that a node has a copy, of whatever age.
 func (s *session) noteCopy(of NodeID) { s.peerFor(of) }
 
-// settle releases the writes that have their acks.
+// settle releases the writes that have their acks. A home that has heard of a later
+// reign waits for word from there: the next home may lack what others of its own
+// reign have.
 func (n *Node) settle(s *session) {
-	if s.reign.Home != n.cfg.Self {
+	if s.reign.Home != n.cfg.Self || s.promised.Home != n.cfg.Self {
 		return
 	}
 	if n.cfg.Strict && len(s.sets) > 1 && n.majorityHas(s, s.sets[len(s.sets)-1].Nodes, s.latest()) {
@@ -238,7 +240,7 @@ func (n *Node) majorityHas(s *session, nodes []NodeID, dot Dot) bool {
 func (n *Node) expireWrites(s *session) {
 	k := 0
 	for ; k < len(s.writes) && s.writes[k].deadline <= n.now; k++ {
-		fail := n.cfg.FailOnTimeout || n.cfg.Strict || s.reign.Home != n.cfg.Self
+		fail := n.cfg.FailOnTimeout || n.cfg.Strict || s.reign.Home != n.cfg.Self || s.promised.Home != n.cfg.Self
 		n.emit(Released{Write: s.writes[k].id, Degraded: !fail, Failed: fail})
 	}
 	s.writes = slices.Delete(s.writes, 0, k)
