@@ -15,7 +15,10 @@ var bugs = []bug{
 		w.faults.pause, w.faults.crash, w.plan.misroute = true, false, 0.2
 	}},
 	{name: "a node leaves before its grants are heard", noWait: true, plan: func(w *world) { w.faults.drain = true }},
-	{name: "forks are not counted", plan: func(w *world) { w.faults.partition = true }, effect: func(e replica.Effect) bool {
+	{name: "forks are not counted", plan: func(w *world) {
+		w.faults.partition, w.faults.every, w.faults.detect = true, 500*time.Millisecond, 300*time.Millisecond
+		w.cfg.Strict, w.cfg.Ack, w.plan.misroute, w.plan.think = false, replica.AckNone, 1, 50*time.Millisecond
+	}, effect: func(e replica.Effect) bool {
 		_, fork := e.(replica.Forked)
 		return !fork
 	}},
