@@ -495,7 +495,6 @@ func TestItemKeepsNoMore(t *testing.T) {
 	u.Delta.Ops[0] = replica.Op{Key: "acart", Old: replica.Value{Bytes: versions[0]}, Value: replica.Value{Bytes: versions[1]}}
 	old, value, update := weak.Make(&versions[0][0]), weak.Make(&versions[1][0]), weak.Make(u)
 	it := NewItem(1, 2, u, false)
-	u, versions = nil, nil
 	runtime.GC()
 	if old.Value() != nil || value.Value() != nil || update.Value() != nil {
 		t.Error("the item keeps the values that it has made a patch of")
