@@ -77,3 +77,34 @@ func (m *Membership) answers(n Node) bool {
 	}
 	return false
 }
+
+// refutes is how long a node that is called dead and answers has to say so to SWIM.
+const refutes = time.Second
+
+// confirm looks once more whether a node that SWIM has declared dead answers, before it
+// is out of the view. When two halves of a cluster meet, each has old news of deaths
+// for the other: nodes that this one has never lost would be out for a moment.
+func (m *Membership) confirm(mem *member) {
+	if m.ping(mem.Node) == nil {
+		_ = m.ask(mem.Address) // it hears what is said of it, and contradicts
+		tick := time.NewTicker(refutes / 20)
+		defer tick.Stop()
+		for end := m.now().Add(refutes); m.isDying(mem) && m.now().Before(end) && m.ctx.Err() == nil; {
+			select {
+			case <-tick.C:
+			case <-m.ctx.Done():
+			}
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.nodes[mem.ID] == mem && mem.dying {
+		m.gone(mem)
+	}
+}
+
+func (m *Membership) isDying(mem *member) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.nodes[mem.ID] == mem && mem.dying
+}

@@ -42,6 +42,7 @@ type member struct {
 	order   uint64 // of its coming: of two with the same name the later is in the view
 	crashed bool   // a hint says so: not in the view
 	leaving bool   // it says so: not in the view
+	dying   bool   // SWIM has declared it dead, and confirm has not agreed yet
 }
 
 // Stats are the figures of a node's membership since it started.
@@ -94,12 +95,22 @@ func (e *events) NotifyLeave(n *memberlist.Node) {
 	if mem == nil || id == m.self.ID {
 		return
 	}
-	delete(m.nodes, id)
-	if mem.leaving {
-		return // that was told when it said so
+	switch {
+	case mem.leaving: // that was told when it said so
+		delete(m.nodes, id)
+	case mem.crashed:
+		m.gone(mem)
+	default:
+		mem.dying = true
+		m.run(func() { m.confirm(mem) })
 	}
+}
+
+// gone takes a dead node out. The caller holds mu.
+func (m *Membership) gone(mem *member) {
+	delete(m.nodes, mem.ID)
 	m.stats.Deaths++
-	m.dead[id] = m.now()
+	m.dead[mem.ID] = m.now()
 	m.forgetDead()
 	if other := m.named(mem.Name); other == nil {
 		m.missing[mem.Address] = &absent{since: m.now(), lost: mem.Name}
@@ -143,6 +154,9 @@ func (m *Membership) alive(n *memberlist.Node) {
 			delete(m.dead, id)
 			m.stats.Returns++
 		}
+	case mem.dying:
+		mem.dying = false
+		m.stats.Returns++
 	case mem.Zone == d.zone:
 		return
 	}
