@@ -214,7 +214,7 @@ func TestSetCache(t *testing.T) {
 // Replication can be switched off and on while the application runs.
 func TestSetReplication(t *testing.T) {
 	for _, key := range []sessions.AppKey{shop, ""} {
-		cluster(t, Cache{Ack: AckAll}, AppConfig{}, "a b c", func(w *world) {
+		cluster(t, Cache{Ack: AckAll}, AppConfig{Timeout: time.Minute}, "a b c", func(w *world) {
 			a, b, c := w.node("a"), w.node("b"), w.node("c")
 			id := a.set("", "n=1")
 			w.level()
@@ -231,7 +231,10 @@ func TestSetReplication(t *testing.T) {
 			if a.Status().Apps[0].Replicating {
 				t.Error("the status says that it replicates")
 			}
-			time.Sleep(20 * time.Minute)
+			for range 4 { // copies that nobody keeps up to date would expire
+				time.Sleep(50 * time.Second)
+				a.set(id, "n=3")
+			}
 			id2 := b.set("", "n=3")
 			a.set(id, "n=4")
 			if err := a.SetReplication(w.t.Context(), key, true); err != nil {
