@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -214,5 +215,136 @@ func TestStrict(t *testing.T) {
 		w.net.cut("a", "c", false)
 		w.level()
 		w.until(10*time.Second, "a to serve what b wrote", func() bool { got, err := a.get(id); return err == nil && got == "n=b" })
+	})
+}
+
+// Misrouted requests are forwarded; the second in a row brings the session here.
+func TestConsent(t *testing.T) {
+	cluster(t, Cache{}, AppConfig{}, "a b c", func(w *world) {
+		a, b := w.nodes["a"], w.nodes["b"]
+		id := a.set("", "n=1")
+		b.want(id, "n=1")
+		if w.home(id) != "a" {
+			t.Fatal("one request has moved the session")
+		}
+		b.set(id, "n=2")
+		w.until(time.Second, "the session to move", func() bool { return w.home(id) == "b" })
+		b.want(id, "n=2")
+		if a.rec.has(sessions.SessionWillPassivate, sessions.Failaway) != 1 || b.rec.has(sessions.SessionDidActivate, sessions.StateTransfer) != 1 {
+			t.Errorf("events at a %v, at b %v", a.rec.events, b.rec.events)
+		}
+		if a.Status().Apps[0].Counters.Granted != 1 {
+			t.Errorf("%+v", a.Status().Apps[0].Counters)
+		}
+		// Not while a request is using it.
+		s, err := b.sm.Find(w.t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			a.want(id, "n=2")
+			time.Sleep(500 * time.Millisecond)
+		}
+		if w.home(id) != "b" {
+			t.Error("it has moved while a request was using it")
+		}
+		s.End()
+	})
+}
+
+// Promise 6 and on_timeout: a peer that does not answer costs a request no more
+// than ack_timeout, and nothing once it is known to be slow.
+func TestAckTimeout(t *testing.T) {
+	for _, on := range []OnTimeout{Degrade, Fail} {
+		cluster(t, Cache{Ack: AckAll, AckTimeout: time.Second, OnTimeout: on}, AppConfig{}, "a b", func(w *world) {
+			a, b := w.nodes["a"], w.nodes["b"]
+			id := a.set("", "n=1")
+			w.net.mute(b.end, true)
+			start := time.Now()
+			_, err := a.trySet(id, "n=2")
+			if took := time.Since(start); took < time.Second || took > 1100*time.Millisecond {
+				t.Errorf("%s: answered after %v", on, took)
+			}
+			var re *sessions.ReplicationError
+			if on == Degrade && err != nil || on == Fail && (!errors.Is(err, sessions.ErrUnavailable) || !errors.As(err, &re) || !re.Timeout()) {
+				t.Errorf("%s: %v", on, err)
+			}
+			a.end.in.Lagging(b.ID(), true)
+			time.Sleep(100 * time.Millisecond)
+			start = time.Now()
+			a.set(id, "n=3")
+			if took := time.Since(start); took > 10*time.Millisecond {
+				t.Errorf("%s: a peer out of the ack set has cost %v", on, took)
+			}
+			if c := a.Status().Apps[0].Counters; on == Degrade && c.Degraded == 0 || on == Fail && c.Failed != 1 {
+				t.Errorf("%s: %+v", on, c)
+			}
+			w.net.mute(b.end, false)
+			a.end.in.Lagging(b.ID(), false)
+			w.level()
+		})
+	}
+}
+
+// Promise 7: a rolling restart under load loses nothing and refuses nothing.
+func TestRollingRestart(t *testing.T) {
+	cluster(t, Cache{}, AppConfig{}, "a b c", func(w *world) {
+		var stop atomic.Bool
+		var wg sync.WaitGroup
+		var mu sync.Mutex // the balancer's list
+		balanced := []string{"a", "b", "c"}
+		pick := func(i int) *testNode {
+			mu.Lock()
+			defer mu.Unlock()
+			return w.node(balanced[i%len(balanced)])
+		}
+		for user := range 12 {
+			wg.Go(func() {
+				id, err := pick(user).trySet("", "n=0")
+				for i := 1; err == nil && !stop.Load(); i++ {
+					var got string
+					if got, err = pick(user).get(id); err != nil || got != fmt.Sprint("n=", i-1) {
+						t.Errorf("user %d read %q %v, wrote %d", user, got, err, i-1)
+						return
+					}
+					id, err = pick(user).trySet(id, fmt.Sprint("n=", i))
+					time.Sleep(time.Duration(user+1) * time.Millisecond)
+				}
+				if err != nil {
+					t.Errorf("user %d: %v", user, err)
+				}
+			})
+		}
+		for _, name := range []string{"a", "b", "c"} {
+			time.Sleep(100 * time.Millisecond)
+			n := w.node(name)
+			if err := n.Drain(w.t.Context(), nil); err != nil {
+				t.Errorf("draining %s: %v", name, err)
+			}
+			if n.Ready() {
+				t.Error("a drained node says that it is ready")
+			}
+			mu.Lock()
+			balanced = nil
+			for _, o := range []string{"a", "b", "c"} {
+				if o != name {
+					balanced = append(balanced, o)
+				}
+			}
+			mu.Unlock()
+			time.Sleep(50 * time.Millisecond) // requests that were given to it end
+			if err := n.Drain(w.t.Context(), nil); err != nil {
+				t.Errorf("draining %s: %v", name, err)
+			}
+			n.kill()
+			w.start(name)
+			w.ready()
+			mu.Lock()
+			balanced = []string{"a", "b", "c"}
+			mu.Unlock()
+		}
+		stop.Store(true)
+		wg.Wait()
+		w.level()
 	})
 }

@@ -42,7 +42,7 @@ func TestDIST(t *testing.T) {
 		}
 		w.until(30*time.Second, "all sessions to have two copies again", func() bool {
 			for _, id := range ids {
-				if w.copies(id) < 2 {
+				if w.copies(id) != 2 {
 					return false
 				}
 			}
@@ -362,5 +362,81 @@ func TestAway(t *testing.T) {
 		if a.Status().Apps[0].Counters.Forks+b.Status().Apps[0].Counters.Forks > 0 {
 			t.Error("the copies were joined")
 		}
+	})
+}
+
+// A session's own timeout goes with it.
+func TestMaxInactive(t *testing.T) {
+	cluster(t, Cache{}, AppConfig{Timeout: time.Minute}, "a b", func(w *world) {
+		a, b := w.node("a"), w.node("b")
+		id := a.set("", "n=1")
+		long := time.Hour
+		if _, err := a.request(id, func(s *sessions.Session) error {
+			_, err := s.Commit(context.Background(), &sessions.Changes{MaxInactive: &long})
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		w.level()
+		a.kill()
+		time.Sleep(30 * time.Minute)
+		b.want(id, "n=1")
+		if _, err := b.request(id, func(s *sessions.Session) error {
+			if s.MaxInactive() != time.Hour {
+				t.Errorf("timeout %v", s.MaxInactive())
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// A node that joins is ready once it has all sessions, and serves them when the
+// others are gone.
+func TestJoin(t *testing.T) {
+	cluster(t, Cache{}, AppConfig{}, "a b", func(w *world) {
+		var ids []sessions.ID
+		for i := range 300 {
+			ids = append(ids, w.all()[i%2].set("", fmt.Sprint("n=", i)))
+		}
+		c := w.start("c")
+		if c.Ready() {
+			t.Error("a node is ready before it has heard of anybody")
+		}
+		w.until(10*time.Second, "the joiner to be ready", c.Ready)
+		if s := c.Status().Apps[0]; s.Copies != 300 || !s.Level {
+			t.Errorf("ready with %+v", s)
+		}
+		w.node("a").kill()
+		w.node("b").kill()
+		for i, id := range ids {
+			c.want(id, fmt.Sprint("n=", i))
+		}
+	})
+}
+
+// An application that is undeployed on one node goes on on the others.
+func TestUndeploy(t *testing.T) {
+	cluster(t, Cache{}, AppConfig{}, "a b", func(w *world) {
+		a, b := w.node("a"), w.node("b")
+		id := a.set("", "n=1")
+		if err := a.dm.Close(w.t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if a.rec.has(sessions.SessionDestroyed, sessions.Undeploy) != 0 {
+			t.Errorf("events %v", a.rec.events)
+		}
+		b.want(id, "n=1")
+		if w.home(id) != "b" {
+			t.Errorf("home %q", w.home(id))
+		}
+		w.until(time.Second, "the other to be alone", b.dm.Alone)
+		_ = a.sm.Close(context.Background(), false)
+		a.open()
+		w.ready()
+		w.until(time.Second, "the other node to be back", func() bool { return !b.dm.Alone() })
+		b.kill()
+		a.want(id, "n=1")
 	})
 }
