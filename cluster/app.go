@@ -39,6 +39,9 @@ type app struct {
 	lagging map[replica.NodeID]bool
 	links   map[replica.NodeID]uint64
 
+	// Closed when the shards know who is there; startOver puts another in its place.
+	first atomic.Pointer[chan struct{}]
+
 	// Other members that can take over sessions; replaced, never changed.
 	others atomic.Pointer[[]taker]
 }
@@ -48,6 +51,8 @@ func newApp(n *Node, key sessions.AppKey, on bool) *app {
 		n: n, key: key, number: wire.AppNumber(string(key)), log: n.log.With("app", string(key)), opened: time.Now(), jobs: newJobs(),
 		lagging: map[replica.NodeID]bool{}, links: map[replica.NodeID]uint64{},
 	}
+	first := make(chan struct{})
+	a.first.Store(&first)
 	a.on.Store(on)
 	a.others.Store(&[]taker{})
 	for i := range a.shards {
@@ -136,6 +141,25 @@ func (a *app) ackError() error {
 	return e
 }
 
+// introduced waits until the shards know who is there: until then they would take
+// a session that they do not know for one that does not exist.
+func (a *app) introduced(ctx context.Context) error {
+	first := *a.first.Load()
+	select {
+	case <-first:
+		return nil
+	default:
+	}
+	select {
+	case <-first:
+		return nil
+	case <-a.jobs.ctx.Done():
+		return ErrClosed
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for the other nodes: %w", ctx.Err())
+	}
+}
+
 // tick lets time pass.
 func (a *app) tick() {
 	for _, sh := range a.shards {
@@ -178,8 +202,11 @@ type standing struct {
 func (a *app) apply(s standing, changed bool) {
 	a.others.Store(&s.takers)
 	if changed || !a.viewed {
-		a.viewed = true
 		a.each(func(sh *shard, now time.Duration) { sh.node.View(now, s.members) })
+	}
+	if !a.viewed {
+		a.viewed = true
+		close(*a.first.Load())
 	}
 	for _, m := range s.members {
 		if was, is := a.lagging[m.ID], s.lagging[m.ID]; was != is {

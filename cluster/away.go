@@ -139,7 +139,11 @@ func (n *Node) startOver(ctx context.Context) error {
 // forget drops all that is known of the application's sessions, here and in its
 // managers. The caller holds the node's applyMu.
 func (a *app) forget(cfg replica.Config) {
-	a.viewed, a.members = false, nil
+	if a.members = nil; a.viewed {
+		a.viewed = false
+		first := make(chan struct{})
+		a.first.Store(&first)
+	}
 	a.opened = time.Now()
 	a.level.Store(false)
 	now := a.n.now()

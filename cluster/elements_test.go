@@ -404,6 +404,7 @@ func TestJoin(t *testing.T) {
 		if c.Ready() {
 			t.Error("a node is ready before it has heard of anybody")
 		}
+		c.want(ids[0], "n=0") // a balancer that does not ask: the request waits
 		w.until(10*time.Second, "the joiner to be ready", c.Ready)
 		if s := c.Status().Apps[0]; s.Copies != 300 || !s.Level {
 			t.Errorf("ready with %+v", s)

@@ -83,6 +83,9 @@ func (sh *shard) turning(id replica.SessionID) bool {
 
 // ask has the protocol decide on a request, with other nodes if need be.
 func (sh *shard) ask(ctx context.Context, id replica.SessionID, hops int) (replica.Answer, error) {
+	if err := sh.app.introduced(ctx); err != nil {
+		return replica.Answer{}, err
+	}
 	now := sh.lock()
 	if hops == 0 && sh.node.TryServe(now, id) {
 		sh.unlock()

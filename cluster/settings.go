@@ -176,7 +176,7 @@ func (n *Node) reswitch() {
 		a.log.Info("replication was switched", "on", on)
 		if d := a.newest(); !on && d != nil {
 			a.solo(d.protocol(n.ID()))
-			a.viewed = false
+			a.members = nil // that they are seen again is news
 		}
 	}
 	n.applyMu.Unlock()
