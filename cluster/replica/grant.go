@@ -36,7 +36,7 @@ func (n *Node) regrant(s *session) {
 	case !n.alive(s.handed.Home):
 		s.handed = Reign{}
 		n.startClaim(s)
-	case n.now-s.handedAt >= n.cfg.Retry:
+	case n.now-s.handedAt >= n.urgent():
 		n.sendGrant(s)
 	}
 }

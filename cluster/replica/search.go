@@ -95,7 +95,7 @@ func (n *Node) askAgain(s *session) {
 		return
 	}
 	n.finishSearch(s)
-	if s.search == nil || n.now-q.sent < n.cfg.Retry {
+	if s.search == nil || n.now-q.sent < n.urgent() {
 		return
 	}
 	q.sent = n.now

@@ -69,9 +69,16 @@ func (n *Node) tend(s *session) {
 	n.pack(s)
 }
 
+// urgentRetry bounds Config.Retry for questions that requests wait for: they are
+// small, and the answer may have been dropped by a peer that took this node for
+// lagging, of which this node does not hear.
+const urgentRetry = 250 * time.Millisecond
+
+func (n *Node) urgent() time.Duration { return min(n.cfg.Retry, urgentRetry) }
+
 // urge sees to those that wait for the session.
 func (n *Node) urge(s *session) {
-	if c := s.claim; c != nil && n.now-c.sent >= n.cfg.Retry {
+	if c := s.claim; c != nil && n.now-c.sent >= n.urgent() {
 		n.sendClaims(s)
 	}
 	n.endDoubt(s)
@@ -107,16 +114,16 @@ func (n *Node) dueOf(s *session) time.Duration {
 		due = min(due, s.writes[0].deadline)
 	}
 	if c := s.claim; c != nil {
-		due = min(due, c.sent+n.cfg.Retry)
+		due = min(due, c.sent+n.urgent())
 		if c.doubt > n.now {
 			due = min(due, c.doubt)
 		}
 	}
 	if q := s.search; q != nil {
-		due = min(due, max(q.began+n.cfg.Locate, n.now), q.sent+n.cfg.Retry, q.deadline)
+		due = min(due, max(q.began+n.cfg.Locate, n.now), q.sent+n.urgent(), q.deadline)
 	}
 	if n.handing(s) {
-		due = min(due, s.handedAt+n.cfg.Retry)
+		due = min(due, s.handedAt+n.urgent())
 	}
 	if s.asking != 0 {
 		due = min(due, s.asking)
