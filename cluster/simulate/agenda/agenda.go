@@ -1,6 +1,13 @@
 // Package agenda is the clock of a simulation: what will happen, in the order
 // of the times at which it does. Things of the same time happen in the order in
 // which they were put down, so that one history follows from one seed.
+//
+// Both simulations stand on it: the one that looks for broken promises (package
+// simulate) and the one that counts what large clusters cost. Nothing runs by
+// itself: whoever drives a simulation puts down functions with their times, and
+// takes them off one by one; time is that of the one taken last, and jumps. It is
+// not safe for concurrent use, for a simulated cluster has one goroutine only, and
+// whatever looks like waiting in it is a function put down for later.
 package agenda
 
 import "time"

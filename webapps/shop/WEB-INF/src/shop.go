@@ -6,6 +6,9 @@
 // the descriptor in WEB-INF/web.toml, which says where each servlet is mapped.
 // Edit a file, save it and reload the page: the server builds the program anew,
 // and the cart is still there.
+//
+// The descriptor also says distributable = true: in a cluster the cart outlives the node
+// that it was filled at. `serval demo` shows it, with this very program linked in.
 package shop
 
 import (
