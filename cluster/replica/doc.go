@@ -26,4 +26,14 @@
 // A session ends in one of two absorbing ways: Dead (invalidated or expired)
 // or Renamed (its id was changed; the content lives on under the new id). Both
 // drop the content, and no join brings it back.
+//
+// # The node
+//
+// A Node holds the copies of its sessions and what it knows of their homes. What
+// must be cheap for a million sessions is kept in slots without pointers: which
+// session is due when (a wheel), what its copy's fingerprint is (the digests are
+// sums, kept with each change), and where it is, which for an idle one is a
+// packed block outside the collector's memory. Nothing walks all sessions at
+// once: a change of the view starts a pass that each Tick goes on with, and
+// copies that can wait keep to a window of unacknowledged ones for each peer.
 package replica
