@@ -31,6 +31,7 @@ type record struct {
 	served  time.Duration // when it was last served
 	server  *host         // and where
 	ends    bool          // a request has tried to end it
+	claimed time.Duration // when a node last became its home
 	expired int           // how often a home has expired it
 }
 
@@ -108,8 +109,10 @@ func (b *book) headOf(h *host, id replica.SessionID) replica.Dot {
 func (b *book) committed(h *host, ch *change, before replica.Dot) {
 	now := b.headOf(h, ch.id)
 	if now == before || now.Node != h.id {
-		return // refused: Released says so
+		b.refused(h, ch.id)
+		return // Released says so
 	}
+	h.homes[ch.id] = h.node.State(ch.id).Sum()
 	ch.dot = now
 	r := b.bySID[ch.id]
 	if r.dots[ch.dot] {

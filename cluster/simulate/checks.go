@@ -56,6 +56,7 @@ func (b *book) serve(h *host, r *request) {
 	rec.served, rec.server = b.w.now, h
 	s := h.node.State(r.id)
 	b.atomic(h, s)
+	b.current(h, r.id)
 	for _, ch := range rec.changes[max(0, len(rec.changes)-32):] {
 		switch {
 		case !ch.acked || ch.ackedAt >= r.began:
@@ -63,6 +64,57 @@ func (b *book) serve(h *host, r *request) {
 			b.w.fail("I9: %s serves %s, which ended with change %d", h.name, r.id, ch.number)
 		case !ch.end && !b.has(s, ch) && b.within(h, ch):
 			b.w.fail("I7: %s serves %s without change %d (%v) that its client was told of", h.name, r.id, ch.number, ch.dot)
+		}
+	}
+}
+
+// current: what the application has of a session at home is what the node has,
+// unless the node has said that it changed (Refreshed, Lost, Claimed).
+func (b *book) current(h *host, id replica.SessionID) {
+	s := h.node.State(id)
+	if s == nil || s.Life.Kind != replica.Live {
+		return
+	}
+	sum := s.Sum()
+	if was, ok := h.homes[id]; ok && was != sum {
+		b.w.fail("I7: the copy of %s at %s has changed, and nobody was told", id, h.name)
+	}
+	h.homes[id] = sum
+}
+
+// refused looks at a change that a node would not make: it has said that it is
+// no longer the home.
+func (b *book) refused(h *host, id replica.SessionID) {
+	s := h.node.State(id)
+	if _, ok := h.homes[id]; ok && s != nil && s.Life.Kind == replica.Live {
+		b.w.fail("I5: %s refuses a change of %s, and has not said that it is no longer its home", h.name, id)
+	}
+}
+
+// levelled looks at a node that says that it has all it should have: what was
+// acknowledged a while ago, of the sessions that it owns and whose homes live.
+func (b *book) levelled(h *host) {
+	for _, p := range b.w.nodes {
+		if p != h && p.up && (!b.calm(p) || p.started > h.started || !b.healthy(h, p)) {
+			return // it may not have heard of all
+		}
+	}
+	if b.w.faults.config || !b.calm(h) {
+		return
+	}
+	b.w.stats.add("level checked")
+	members := b.w.membersAt(h)
+	for _, r := range b.sessions {
+		for _, p := range b.w.nodes {
+			if p == h || !p.up || p.node.State(r.id) == nil || p.node.Reign(r.id).Home != p.id || r.claimed >= h.started ||
+				!slices.Contains(replica.Owners(r.id, p.id, b.w.cfg.Owners, members), h.id) {
+				continue
+			}
+			for _, ch := range r.changes {
+				if ch.acked && ch.ackedAt < h.started && b.has(p.node.State(r.id), ch) && !b.has(h.node.State(r.id), ch) {
+					b.w.fail("I3: %s says it is level, but lacks change %d of %s", h.name, ch.number, r.id)
+				}
+			}
 		}
 	}
 }

@@ -29,8 +29,11 @@ type host struct {
 	heard   []time.Duration
 	checked []mark // by number of the session
 	promise map[replica.SessionID]replica.Reign
-	lagging []bool // by index of the host: what the node was told
-	busy    bool   // its effects are being carried out
+	lagging []bool                       // by index of the host: what the node was told
+	homes   map[replica.SessionID]uint64 // at home, for all that the node has said: the fingerprint that was served
+	started time.Duration
+	level   bool // it has said that it has all it should have
+	busy    bool // its effects are being carried out
 	todo    []replica.Effect
 }
 
@@ -73,6 +76,7 @@ func (w *world) start(h *host) {
 	h.up, h.paused, h.leaving, h.backlog = true, false, false, nil
 	h.view, h.heard = make([]replica.NodeID, len(w.nodes)), make([]time.Duration, len(w.nodes))
 	h.lagging, h.busy, h.checked = make([]bool, len(w.nodes)), false, nil
+	h.homes, h.started, h.level = map[replica.SessionID]uint64{}, w.now, false
 	h.promise = map[replica.SessionID]replica.Reign{}
 	for _, p := range w.nodes {
 		w.net.fresh(h, p)
@@ -104,6 +108,11 @@ func (w *world) tick(h *host, id replica.NodeID) {
 		h.node.Wall(w.wall(h))
 		h.node.Tick(w.local(h))
 		w.effects(h)
+		if !h.level && h.node.Level() {
+			h.level = true
+			w.stats.add("level")
+			w.book.levelled(h)
+		}
 	}
 	every := 40 * time.Millisecond
 	if w.quiet {
@@ -166,11 +175,15 @@ func (w *world) effect(h *host, e replica.Effect) {
 		}
 	case replica.Lost:
 		w.stats.add("lost")
+		delete(h.homes, e.ID)
 		w.logf("%s loses %s to %d", h.name, e.ID, e.Home)
 	case replica.Refreshed:
 		w.stats.add("refreshed")
+		delete(h.homes, e.ID)
 	case replica.Claimed:
 		w.stats.add("claimed")
+		delete(h.homes, e.ID)
+		w.book.record(e.ID).claimed = w.now
 		w.logf("%s claims %s as %v", h.name, e.ID, e.Reign)
 	case replica.Forked:
 		w.stats.add("forked")
