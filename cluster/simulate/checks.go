@@ -106,7 +106,7 @@ func (b *book) levelled(h *host) {
 	members := b.w.membersAt(h)
 	for _, r := range b.sessions {
 		for _, p := range b.w.nodes {
-			if p == h || !p.up || p.node.State(r.id) == nil || p.node.Reign(r.id).Home != p.id || r.claimed >= h.started ||
+			if _, office := p.homes[r.id]; p == h || !p.up || !office || p.node.State(r.id) == nil || p.node.Reign(r.id).Home != p.id || r.claimed >= h.started ||
 				!slices.Contains(replica.Owners(r.id, p.id, b.w.cfg.Owners, members), h.id) {
 				continue
 			}

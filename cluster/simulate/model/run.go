@@ -7,7 +7,7 @@ import (
 )
 
 // affordable is about how many messages a run of requests may take.
-const affordable = 600_000
+const affordable = 300_000
 
 // Run runs a cluster: it is filled with sessions, serves requests, is idle for a
 // while, loses nodes and gets others.
@@ -110,7 +110,7 @@ func (c *cluster) during(done func() bool) *Storm {
 	clear(c.claimed)
 	c.last = c.now
 	began, rate := c.now, c.o.Rate
-	c.o.Rate = min(rate, calm, 50_000/storm.Seconds()/float64(c.o.Nodes))
+	c.o.Rate = min(rate, calm, float64(affordable/(4*c.o.copies()-2))/storm.Seconds()/float64(c.o.Nodes))
 	c.load(storm)
 	s := &Storm{Seconds: -1}
 	for c.now < began+storm {
