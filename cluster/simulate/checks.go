@@ -83,8 +83,11 @@ func (b *book) current(h *host, id replica.SessionID) {
 }
 
 // refused looks at a change that a node would not make: it has said that it is
-// no longer the home.
+// no longer the home, or has just gone on after a pause and is making sure.
 func (b *book) refused(h *host, id replica.SessionID) {
+	if h.woke > 0 && b.w.now-h.woke < settled {
+		return
+	}
 	s := h.node.State(id)
 	if _, ok := h.homes[id]; ok && s != nil && s.Life.Kind == replica.Live {
 		b.w.fail("I5: %s refuses a change of %s, and has not said that it is no longer its home", h.name, id)
@@ -106,15 +109,32 @@ func (b *book) levelled(h *host) {
 	members := b.w.membersAt(h)
 	for _, r := range b.sessions {
 		for _, p := range b.w.nodes {
-			if _, office := p.homes[r.id]; p == h || !p.up || !office || p.node.State(r.id) == nil || p.node.Reign(r.id).Home != p.id || r.claimed >= h.started ||
-				!slices.Contains(replica.Owners(r.id, p.id, b.w.cfg.Owners, members), h.id) {
+			if p == h || r.claimed >= h.started || !slices.Contains(replica.Owners(r.id, p.id, b.w.cfg.Owners, members), h.id) {
 				continue
 			}
-			for _, ch := range r.changes {
-				if ch.acked && ch.ackedAt < h.started && b.has(p.node.State(r.id), ch) && !b.has(h.node.State(r.id), ch) {
-					b.w.fail("I3: %s says it is level, but lacks change %d of %s", h.name, ch.number, r.id)
-				}
+			if s, ok := b.inOffice(p, r.id); ok {
+				b.lacks(h, r, s)
 			}
+		}
+	}
+}
+
+// inOffice returns the living copy of a home that has served the session, and
+// has not said since that it is no longer its home.
+func (b *book) inOffice(p *host, id replica.SessionID) (*replica.State, bool) {
+	if !p.up || p.node.Reign(id).Home != p.id {
+		return nil, false
+	}
+	s := p.node.State(id)
+	_, served := p.homes[id]
+	return s, served && s != nil && s.Life.Kind == replica.Live
+}
+
+// lacks: a joiner has what a home has, of what was acknowledged before it came.
+func (b *book) lacks(h *host, r *record, home *replica.State) {
+	for _, ch := range r.changes {
+		if ch.acked && ch.ackedAt < h.started && b.has(home, ch) && !b.has(h.node.State(r.id), ch) {
+			b.w.fail("I3: %s says it is level, but lacks change %d of %s", h.name, ch.number, r.id)
 		}
 	}
 }

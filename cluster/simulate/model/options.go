@@ -117,7 +117,8 @@ type Result struct {
 	Joining      *Storm  `json:"joining,omitempty"`
 }
 
-// Storm is what a change of the membership brought about.
+// Storm is what a change of the membership brought about, beside what the
+// requests meanwhile cost by themselves.
 type Storm struct {
 	Nodes    int     `json:"nodes"`   // that went or came
 	Moved    int     `json:"claimed"` // sessions that have another home now
