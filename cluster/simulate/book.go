@@ -16,6 +16,7 @@ type book struct {
 	changes  int
 	open     map[uint64]*change
 	crashed  map[replica.NodeID]bool
+	gone     time.Duration // when a node last crashed or left
 	forked   map[replica.SessionID]bool
 	contents map[uint64]uint64                                        // by fingerprint of a copy: what it holds
 	sets     map[replica.SessionID]map[replica.Reign]replica.OwnerSet // strict: all that were announced

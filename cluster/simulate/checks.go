@@ -102,8 +102,8 @@ func (b *book) levelled(h *host) {
 			return // it may not have heard of all
 		}
 	}
-	if b.w.faults.config || !b.calm(h) {
-		return
+	if b.w.faults.config || !b.calm(h) || b.gone >= h.started {
+		return // it may own more than it did when it asked
 	}
 	b.w.stats.add("level checked")
 	members := b.w.membersAt(h)

@@ -58,7 +58,7 @@ func (w *world) crash(h *host) {
 
 // stop ends a host's node, which each peer notices with a probability.
 func (w *world) stop(h *host, notice float64) {
-	h.up = false
+	h.up, w.book.gone = false, w.now
 	for _, p := range w.nodes {
 		if p == h || !p.up {
 			continue
