@@ -49,7 +49,7 @@ func QUIC(cfg QUICConfig) Connect {
 		if cfg.Logger == nil {
 			cfg.Logger = slog.New(slog.DiscardHandler)
 		}
-		q := &quicNetwork{in: in, self: self.ID, log: cfg.Logger, gone: map[replica.NodeID]time.Time{}, stop: make(chan struct{})}
+		q := &quicNetwork{in: in, self: self.ID, log: cfg.Logger, gone: map[replica.NodeID]disappearance{}, stop: make(chan struct{})}
 		if err := q.open(cfg, self); err != nil {
 			return nil, err
 		}
@@ -68,8 +68,14 @@ type quicNetwork struct {
 	wg   sync.WaitGroup
 
 	mu   sync.Mutex
-	live []Peer                       // guarded by mu; replaced, never changed
-	gone map[replica.NodeID]time.Time // guarded by mu; linked, but out of the view since
+	live []Peer                           // guarded by mu; replaced, never changed
+	gone map[replica.NodeID]disappearance // guarded by mu; linked, but not in the view
+}
+
+// disappearance is a peer that has left the view.
+type disappearance struct {
+	name  string
+	since time.Time
 }
 
 var _ Network = (*quicNetwork)(nil)
@@ -125,14 +131,15 @@ func (q *quicNetwork) changed() {
 		q.tr.Dial(p)
 	}
 	for _, p := range was {
-		if _, ok := view.Find(p.ID); ok {
-			continue
+		if _, ok := view.Find(p.ID); !ok {
+			q.gone[p.ID] = disappearance{p.Name, time.Now()}
 		}
-		if _, again := view.Named(p.Name); again {
-			q.tr.Forget(p.ID) // that process is no more
-			continue
+	}
+	for id, p := range q.gone {
+		if _, again := view.Named(p.name); again { // another process of this name: that one is no more
+			delete(q.gone, id)
+			q.tr.Forget(id)
 		}
-		q.gone[p.ID] = time.Now()
 	}
 	q.mu.Unlock()
 	q.in.Changed()
@@ -164,8 +171,8 @@ func (q *quicNetwork) sweep() {
 		}
 		var old []replica.NodeID
 		q.mu.Lock()
-		for id, since := range q.gone {
-			if time.Since(since) > forgetAfter {
+		for id, p := range q.gone {
+			if time.Since(p.since) > forgetAfter {
 				old = append(old, id)
 				delete(q.gone, id)
 			}

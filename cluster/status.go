@@ -181,7 +181,7 @@ func (sh *shard) digest(s *AppStatus) string {
 }
 
 // statusWait is how long ClusterStatus waits for a node.
-const statusWait = 2 * time.Second
+const statusWait = 5 * time.Second
 
 // ClusterStatus asks all nodes for their Status and returns them by name, this
 // node's among them. One that does not answer in time is there with its Error.
