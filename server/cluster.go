@@ -132,7 +132,18 @@ func (c *clustering) drain(ctx context.Context, progress func(left int)) error {
 	}
 	defer c.drains.Unlock()
 	c.draining.Store(true)
+	if progress != nil {
+		progress(c.homes())
+	}
 	return c.node.Drain(ctx, progress)
+}
+
+// homes is how many sessions are at home on this node.
+func (c *clustering) homes() (n int) {
+	for _, a := range c.node.Status().Apps {
+		n += a.Home
+	}
+	return n
 }
 
 // handOver drains the node before the server stops. What goes wrong is logged: the
@@ -140,13 +151,10 @@ func (c *clustering) drain(ctx context.Context, progress func(left int)) error {
 func (c *clustering) handOver(ctx context.Context) {
 	c.draining.Store(true)
 	began, reported := time.Now(), time.Now()
-	first := -1
+	first := c.homes()
 	c.drains.Lock() // a Drain that was asked for is as good
 	defer c.drains.Unlock()
 	err := c.node.Drain(ctx, func(left int) {
-		if first < 0 {
-			first = left
-		}
 		if time.Since(reported) >= time.Second {
 			reported = time.Now()
 			c.log.Info("handing sessions over", "left", left)
@@ -157,7 +165,7 @@ func (c *clustering) handOver(ctx context.Context) {
 		c.log.Warn("not all sessions were handed over; other nodes have copies", "error", err, "took", took)
 		return
 	}
-	c.log.Info("sessions are handed over", "sessions", max(first, 0), "took", took)
+	c.log.Info("sessions are handed over", "sessions", first, "took", took)
 }
 
 // retreat is for when no client can connect any more: sessions that were made since

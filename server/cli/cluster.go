@@ -221,7 +221,7 @@ func (c *replicationCmd) Run(e *env) error {
 	if what == "" {
 		what = "all applications"
 	}
-	e.printf("replication of %s is %s on all nodes\n", what, c.Switch)
+	e.printf("replication of %s is now %s, on all nodes\n", what, c.Switch)
 	return nil
 }
 
