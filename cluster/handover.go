@@ -129,7 +129,7 @@ func (a *app) handOver(ctx context.Context, progress func(left int)) error {
 		}
 		switch {
 		case left == 0:
-			return nil
+			return a.confirmed(ctx)
 		case len(targets) == 0:
 			return errNobody
 		}
@@ -137,6 +137,33 @@ func (a *app) handOver(ctx context.Context, progress func(left int)) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(wait):
+		}
+	}
+}
+
+// confirmedWithin bounds how long a handing over is waited for that nobody confirms:
+// it is repeated as long as the node is there.
+const confirmedWithin = time.Second
+
+// confirmed waits until the new homes have spoken: until then, a request that comes
+// from one of them would be taken for one that nobody serves.
+func (a *app) confirmed(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, confirmedWithin)
+	defer cancel()
+	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
+		left := 0
+		for _, sh := range a.shards {
+			sh.mu.Lock()
+			left += sh.node.Homes()
+			sh.mu.Unlock()
+		}
+		if left == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil // others have copies, and claim them
+		case <-time.After(pause):
 		}
 	}
 }
