@@ -274,6 +274,10 @@ func (s *settings) dead() time.Duration {
 	return s.timeout + max(s.touch, 0) + grace + time.Minute
 }
 
+// digestEvery is how often a node compares its copies with one other, in turn: after
+// a cut all owners are to be equal within 10 s, in a cluster of a few nodes.
+const digestEvery = 2 * time.Second
+
 // grace is what a copy waits beyond its time before it takes its session for idle.
 const grace = 30 * time.Second
 
@@ -281,7 +285,7 @@ const grace = 30 * time.Second
 func (s *settings) replica(self replica.NodeID) replica.Config {
 	cfg := replica.Config{
 		Self: self, Strict: s.Consistency == Strict, AckTimeout: s.AckTimeout, FailOnTimeout: s.OnTimeout == Fail,
-		Grace: grace, DeadTTL: s.dead(), MaxIdle: max(s.timeout, 0), Touch: s.touch, MisrouteClaim: s.Misroute == MisrouteClaim,
+		Grace: grace, DigestEvery: digestEvery, DeadTTL: s.dead(), MaxIdle: max(s.timeout, 0), Touch: s.touch, MisrouteClaim: s.Misroute == MisrouteClaim,
 	}
 	if s.Mode == ModeDIST {
 		cfg.Owners = s.Owners
