@@ -57,7 +57,7 @@ type Costs struct {
 // docs/scaling.md for where each figure comes from.
 func DefaultCosts() Costs {
 	return Costs{
-		Commit: 3 * time.Microsecond, Write: 400 * time.Nanosecond, Apply: 1500 * time.Nanosecond, Ack: 200 * time.Nanosecond,
+		Commit: 3 * time.Microsecond, Write: 400 * time.Nanosecond, Apply: 1500 * time.Nanosecond, Ack: 400 * time.Nanosecond,
 		KiB: 2 * time.Microsecond, Batch: 20 * time.Microsecond, Trip: 50 * time.Microsecond, Packet: 70, Detect: 300 * time.Millisecond,
 	}
 }
