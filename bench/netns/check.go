@@ -144,7 +144,7 @@ func (r *report) settle(ctx context.Context, nodes []*node, since time.Time) {
 // others keep without having to do not count.
 func (r *report) differ(ctx context.Context, nodes []*node) string {
 	r.counters, r.orphans = cluster.Counters{}, 0
-	found := map[string][]cluster.Copy{}
+	found, where := map[string][]cluster.Copy{}, map[string]string{}
 	present := map[replica.NodeID]bool{}
 	for _, x := range nodes {
 		list, err := x.control().Copies(ctx)
@@ -153,14 +153,17 @@ func (r *report) differ(ctx context.Context, nodes []*node) string {
 		}
 		for _, c := range list {
 			found[c.Session] = append(found[c.Session], c)
+			where[c.Session] += fmt.Sprintf(" node%d: sum %s live %t epoch %d home %08x owner %t;", x.i, c.Sum, c.Live, c.Epoch, c.Home, c.Owner)
 		}
 	}
 	all, err := nodes[0].control().Cluster(ctx)
 	if err != nil {
 		return err.Error()
 	}
+	ids := ""
 	for _, st := range all {
 		present[st.ID] = true
+		ids += fmt.Sprintf(" %s is %08x", st.Node, st.ID)
 		for _, a := range st.Apps {
 			r.counters.Claims += a.Counters.Claims
 			r.counters.Degraded += a.Counters.Degraded
@@ -174,7 +177,7 @@ func (r *report) differ(ctx context.Context, nodes []*node) string {
 		if why := unequal(copies, present); why != "" {
 			bad++
 			if first == "" || id < first[:len(id)] {
-				first = fmt.Sprintf("%s, which %s: %+v", id, why, copies)
+				first = fmt.Sprintf("%s, which %s:%s", id, why, where[id])
 			}
 		}
 		if !slices.ContainsFunc(copies, func(c cluster.Copy) bool { return !c.Live || present[c.Home] }) {
@@ -184,7 +187,7 @@ func (r *report) differ(ctx context.Context, nodes []*node) string {
 	if bad == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d of %d sessions, such as %s", bad, len(found), first)
+	return fmt.Sprintf("%d of %d sessions, such as %s%s", bad, len(found), first, ids)
 }
 
 // unequal says what is wrong with the copies of a session.
@@ -280,8 +283,13 @@ var errUnavailable = errors.New("503")
 
 // everywhere asks every node for a session.
 func (r *report) everywhere(ctx context.Context, nodes []*node, s *session) (seen []answer, err error) {
-	for i := range nodes {
+	until := time.Now().Add(settleWithin)
+	for i := 0; i < len(nodes); i++ {
 		a, err := r.clients.get(ctx, s, i+1, "/read")
+		if err == nil && a.status == http.StatusServiceUnavailable && time.Now().Before(until) {
+			i-- // not yet: a claim may be under way
+			continue
+		}
 		if err == nil && a.status == http.StatusServiceUnavailable && r.o.consistency == "strict" {
 			err = errUnavailable
 		} else if err == nil && a.status != http.StatusOK {
