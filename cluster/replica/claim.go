@@ -140,6 +140,9 @@ func (n *Node) promise(from NodeID, s *session, m Claim) {
 		p.Alive = home
 		n.send(home, Fenced{m.ID, m.Reign}) // the claimer may not reach it
 	}
+	if rival := s.promised.Home; rival != from && rival != home && rival != n.cfg.Self && n.alive(rival) {
+		n.send(rival, Fenced{m.ID, m.Reign}) // it may still be waiting for others' promises
+	}
 	s.promised, s.fresh = m.Reign, n.now
 	n.lose(s, m.Reign.Home)
 	if n.cfg.Strict {

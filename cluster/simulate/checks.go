@@ -18,10 +18,14 @@ func (b *book) calm(h *host) bool {
 	return b.w.now-h.stopped >= settled && b.w.net.slow != h && (b.w.net.slowed == 0 || b.w.now-b.w.net.slowed >= 3*settled)
 }
 
+// fresh says whether a host's node has begun while others were at work, and of
+// late: some see it and some do not yet, and two of them may both be home.
+func (b *book) fresh(h *host) bool { return h.started > 0 && b.w.now-h.started < settled }
+
 // within says whether a surviving holder of the change has been reachable from
 // h for a while, so that h has no excuse for not knowing of it.
 func (b *book) within(h *host, ch *change) bool {
-	if !b.calm(h) || b.w.net.slow != nil {
+	if !b.calm(h) || b.w.net.slow != nil || b.fresh(h) {
 		return false
 	}
 	if at := b.w.hostOf(ch.at); at != nil && at != h && !b.w.cfg.Strict && !b.w.reachable(h, at) {
@@ -37,7 +41,7 @@ func (b *book) within(h *host, ch *change) bool {
 		if p == h {
 			return true
 		}
-		if b.crashed[id] || !b.calm(p) || !b.w.reachable(h, p) {
+		if b.crashed[id] || !b.calm(p) || b.fresh(p) || !b.w.reachable(h, p) {
 			continue
 		}
 		// A node that has just gone on after a pause may be out of the others'
