@@ -39,7 +39,8 @@ func (b *book) wasPrompt(h *host, ch *change) {
 			b.w.fail("I12: change %d of %s waited %v for nobody", ch.number, ch.id, took)
 		}
 	case replica.AckOne:
-		limit := 2*(time.Millisecond+b.w.net.jitter) + time.Second/5
+		// There and back, each perhaps behind a batch that is under way.
+		limit := 4*(time.Millisecond+b.w.net.jitter) + time.Second/5
 		well := func(p *host) bool {
 			return b.healthy(h, p) && p.stopped < ch.began && h.stopped < ch.began && p.viewed < ch.began && h.viewed < ch.began && !b.w.faults.config && !b.w.faults.loss
 		}
