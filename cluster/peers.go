@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/serval-server/serval/cluster/replica"
 	"github.com/serval-server/serval/cluster/wire"
@@ -62,6 +63,9 @@ func (in inbound) Lagging(id replica.NodeID, lagging bool) {
 
 // Crashed implements transport.Handler.
 func (in inbound) Crashed(id replica.NodeID) {
+	for _, a := range *in.n.apps.Load() {
+		a.each(func(sh *shard, now time.Duration) { sh.node.Crashed(now, id) })
+	}
 	in.n.note(id, func(p *peer) { p.crashed = true })
 	if network := in.n.network(); network != nil {
 		network.Suspect(id)

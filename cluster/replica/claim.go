@@ -57,7 +57,7 @@ func (n *Node) startClaim(s *session) {
 		}
 	}
 	for _, home := range []NodeID{s.reign.Home, s.promised.Home} {
-		if at, ok := n.strays[home]; ok && n.now-at < benefit && !n.alive(home) {
+		if at, ok := n.strays[home]; ok && n.now-at < benefit && !n.alive(home) && !n.isDead(home) {
 			c.promised[home], c.doubt = false, n.now+benefit
 		}
 	}
@@ -76,6 +76,8 @@ func (n *Node) startClaim(s *session) {
 	n.finishClaim(s)
 }
 
+func (n *Node) isDead(id NodeID) bool { _, dead := n.dead[id]; return dead }
+
 // dropClaim gives up a claim, whatever comes of it.
 func (n *Node) dropClaim(s *session) {
 	if s.claim != nil && s.claim.idle {
@@ -91,7 +93,7 @@ func (n *Node) claimView(s *session) {
 		return
 	}
 	for _, id := range sortedKeys(c.promised) {
-		if !c.promised[id] && !n.alive(id) && n.now >= c.doubt {
+		if !c.promised[id] && !n.alive(id) && (n.now >= c.doubt || n.isDead(id)) {
 			delete(c.promised, id)
 		}
 	}
@@ -182,7 +184,7 @@ func (n *Node) promisedBy(from NodeID, s *session, m Promise) {
 	if _, asked := s.claim.promised[from]; asked {
 		s.claim.promised[from] = true
 	}
-	if _, asked := s.claim.promised[m.Alive]; m.Alive != 0 && m.Alive != n.cfg.Self && !asked && s.claim.doubt == 0 {
+	if _, asked := s.claim.promised[m.Alive]; m.Alive != 0 && m.Alive != n.cfg.Self && !asked && s.claim.doubt == 0 && !n.isDead(m.Alive) {
 		s.claim.promised[m.Alive] = false
 		s.claim.doubt = n.now + benefit
 		n.sendClaims(s)

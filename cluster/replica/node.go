@@ -25,6 +25,7 @@ type Node struct {
 	view     uint64                   // counts the views
 	gone     map[NodeID]time.Duration // since when
 	strays   map[NodeID]time.Duration // last message from one that is not in the view
+	dead     map[NodeID]time.Duration // since when; those whose process has ended for certain
 	pruneAt  time.Duration
 	homes    int
 	open     []*session // those that somebody waits for
@@ -57,7 +58,7 @@ func NewNode(cfg Config, self Member, now time.Duration) *Node {
 	cfg = cfg.withDefaults()
 	n := &Node{
 		table: newTable(), cfg: cfg, now: now, ticked: now, members: []Member{self}, ids: []NodeID{self.ID},
-		gone: map[NodeID]time.Duration{}, strays: map[NodeID]time.Duration{},
+		gone: map[NodeID]time.Duration{}, strays: map[NodeID]time.Duration{}, dead: map[NodeID]time.Duration{},
 	}
 	n.wheel.done = int64(now / wheelTick)
 	n.digests.at = now + cfg.DigestEvery
@@ -125,6 +126,14 @@ func (n *Node) nextDot(s *session) Dot {
 
 // Wall moves the node's hybrid clock up to a physical one, in milliseconds.
 func (n *Node) Wall(ms uint64) { n.clock = max(n.clock, ms<<16) }
+
+// Crashed says that a node's process has ended for certain, and its memory with it:
+// no claim waits for word of it, whoever still takes it for alive. The view has to
+// tell of it too.
+func (n *Node) Crashed(now time.Duration, id NodeID) {
+	n.at(now)
+	n.dead[id] = n.now
+}
 
 // View sets the live members. Those that are gone are waited for no more.
 func (n *Node) View(now time.Duration, members []Member) {

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -40,6 +41,7 @@ func (n *Node) prune() {
 			delete(n.strays, id)
 		}
 	}
+	maps.DeleteFunc(n.dead, func(_ NodeID, at time.Duration) bool { return n.now-at > n.cfg.DeadTTL })
 	n.recount()
 }
 
