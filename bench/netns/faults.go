@@ -69,7 +69,10 @@ func (f *faults) sleep(ctx context.Context, least, most int) {
 
 // fault makes one fault and ends it, with another one in between if it is to be double.
 func (f *faults) fault(ctx context.Context, double bool) error {
-	kinds := []func() (string, func() error, error){f.partition, f.partition, f.oneWay, f.kill, f.kill, f.pause, f.restart}
+	kinds := []func() (string, func() error, error){f.partition, f.partition, f.oneWay, f.pause}
+	if !f.o.lasting {
+		kinds = append(kinds, f.kill, f.kill, f.restart)
+	}
 	what, undo, err := kinds[f.rnd.IntN(len(kinds))]()
 	if err != nil {
 		return err

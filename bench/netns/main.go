@@ -49,6 +49,7 @@ type options struct {
 	clients     int
 	seed        uint64
 	serval      string // the program; "": it is built
+	lasting     bool   // no process ends
 	keep        bool   // the homes, with the logs
 	progress    io.Writer
 }
@@ -64,6 +65,7 @@ func main() {
 	flag.IntVar(&o.clients, "clients", 12, "requests at a time")
 	flag.Uint64Var(&o.seed, "seed", rand.Uint64()%1e6, "seed of the faults")
 	flag.StringVar(&o.serval, "serval", "", "the program (default: build it)")
+	flag.BoolVar(&o.lasting, "lasting", false, "cut and pause only: no process ends")
 	flag.BoolVar(&o.keep, "keep", false, "keep the nodes' homes and logs")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
