@@ -113,7 +113,8 @@ func (b *book) levelled(h *host) {
 	members := b.w.membersAt(h)
 	for _, r := range b.sessions {
 		for _, p := range b.w.nodes {
-			if p == h || r.claimed >= h.started || !slices.Contains(replica.Owners(r.id, p.id, b.w.cfg.Owners, members), h.id) {
+			if p == h || !p.up || r.claimed >= h.started || !slices.Contains(replica.Owners(r.id, p.id, b.w.cfg.Owners, members), h.id) ||
+				!slices.Contains(replica.Owners(r.id, p.id, b.w.cfg.Owners, b.w.membersAt(p)), h.id) {
 				continue
 			}
 			if s, ok := b.inOffice(p, r.id); ok {
