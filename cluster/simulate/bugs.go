@@ -13,6 +13,7 @@ var bugs = []bug{
 	{name: "a restarted node gives out its old dots", sameID: true, plan: func(w *world) { w.faults.crash = true }},
 	{name: "a node does not notice that it was stopped", noPause: true, plan: func(w *world) {
 		w.faults.pause, w.faults.crash, w.plan.misroute = true, false, 0.2
+		w.faults.detect, w.faults.every, w.net.jitter = 300*time.Millisecond, 700*time.Millisecond, 0
 	}},
 	{name: "a node leaves before its grants are heard", noWait: true, plan: func(w *world) { w.faults.drain = true }},
 	{name: "forks are not counted", plan: func(w *world) {
