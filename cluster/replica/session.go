@@ -140,7 +140,13 @@ func (n *Node) get(id SessionID) *session {
 	if s := n.lookup(id); s != nil {
 		return s
 	}
-	s := &session{State: &State{ID: id}, fresh: n.now}
+	made := &struct {
+		session
+		State
+	}{}
+	s := &made.session
+	s.State, s.fresh = &made.State, n.now
+	s.ID = id
 	before := n.used
 	n.add(s)
 	if n.pass.left > 0 {

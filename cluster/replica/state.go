@@ -84,6 +84,18 @@ type State struct {
 
 // Clone returns a copy that shares only values, which never change.
 func (s *State) Clone() *State {
+	if s.small() {
+		r := &roomy{State: *s}
+		r.Heads = append(r.heads[:0:1], s.Heads...)
+		r.Seen = append(r.seen[:0:1], s.Seen...)
+		r.Registers = append(r.registers[:0:roomyRegisters], s.Registers...)
+		for i := range r.Registers {
+			v := &r.Registers[i].Versions
+			r.versions[i] = (*v)[0]
+			*v = r.versions[i : i+1 : i+1]
+		}
+		return &r.State
+	}
 	c := *s
 	c.Heads = slices.Clone(s.Heads)
 	c.Seen = slices.Clone(s.Seen)
@@ -92,6 +104,25 @@ func (s *State) Clone() *State {
 		c.Registers[i].Versions = slices.Clone(c.Registers[i].Versions)
 	}
 	return &c
+}
+
+// roomyRegisters are metadata and, at granularity SESSION, the attributes.
+const roomyRegisters = 2
+
+// roomy is a State with room for what most have, so that one allocation makes
+// all of a copy.
+type roomy struct {
+	State
+	heads     [1]Dot
+	seen      [1]Dot
+	registers [roomyRegisters]Register
+	versions  [roomyRegisters]Version
+}
+
+// small reports whether a copy of s fits a roomy one.
+func (s *State) small() bool {
+	return len(s.Heads) == 1 && len(s.Seen) == 1 && len(s.Registers) > 0 && len(s.Registers) <= roomyRegisters &&
+		!slices.ContainsFunc(s.Registers, func(r Register) bool { return len(r.Versions) != 1 })
 }
 
 // Known reports whether anything is known of the session.

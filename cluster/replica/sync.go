@@ -174,7 +174,9 @@ func (n *Node) visit(i uint32, sl *slot) bool {
 			}
 			return true
 		}
-		s = n.roused(i, sl)
+		if sl.hot == 0 {
+			n.unpackedAs(i, sl, s, n.now-max(n.cfg.Pack, 0))
+		}
 		level, stalled := n.resync(s)
 		if level {
 			n.release(s)

@@ -12,12 +12,17 @@ func (n *Node) unpacked(i uint32, sl *slot) *session {
 		return n.hot[sl.hot-1]
 	}
 	s := n.peek(sl)
-	s.number, s.fresh = i, n.now
+	n.unpackedAs(i, sl, s, n.now)
+	return s
+}
+
+// unpackedAs puts what peek has made in the place of the packed session.
+func (n *Node) unpackedAs(i uint32, sl *slot, s *session, fresh time.Duration) {
+	s.number, s.fresh = i, fresh
 	n.arena.Free(sl.ref)
 	sl.ref, sl.flags = noRef, sl.flags&^slotPacked
 	n.heat(s)
-	n.schedule(i, sl, n.packsAt(s)) // again, once it is not needed
-	return s
+	n.schedule(i, sl, max(fresh, n.now)+max(n.cfg.Pack, 0)) // again, once it is not needed
 }
 
 // roused is unpacked for a look that is no use: it may be packed at once again.
@@ -37,6 +42,9 @@ func (n *Node) peek(sl *slot) *session {
 	made := &struct {
 		session
 		State
+		dots      [2]Dot
+		registers [roomyRegisters]Register
+		versions  [roomyRegisters]Version
 	}{}
 	s := &made.session
 	s.State, s.slot = &made.State, sl
@@ -60,7 +68,7 @@ func (n *Node) peek(sl *slot) *session {
 		s.Life.NewID = SessionID(r.bytes(int(r.uvarint())))
 		s.endedAt, s.keep = time.Duration(r.varint()), time.Duration(r.varint())
 	case f&packOneHead != 0:
-		both := make([]Dot, 2)
+		both := &made.dots
 		both[0] = r.dot()
 		both[1] = both[0]
 		s.Heads, s.Seen = both[:1:1], both[1:]
@@ -68,13 +76,13 @@ func (n *Node) peek(sl *slot) *session {
 		s.Heads, s.Seen = r.dots(), r.dots()
 	}
 	if k := int(r.uvarint()); k > 0 {
-		s.peers = make([]peerCopy, k)
+		s.peers = make([]peerCopy, k, max(k, len(n.peers)))
 		for i := range s.peers {
 			s.peers[i] = peerCopy{node: r.u32(), acked: s.latest()}
 		}
 	}
 	s.sets = r.sets()
-	s.Registers = r.registers(s.latest())
+	s.Registers = r.registers(made.registers[:], made.versions[:], s.latest())
 	return s
 }
 
@@ -163,12 +171,16 @@ func (r *reader) sets() []OwnerSet {
 	return list
 }
 
-func (r *reader) registers(latest Dot) []Register {
+// registers reads them into list and versions if there is room for all.
+func (r *reader) registers(list []Register, versions []Version, latest Dot) []Register {
 	n, total := int(r.uvarint()), int(r.uvarint())
 	if n == 0 {
 		return nil
 	}
-	list, versions := make([]Register, n), make([]Version, total)
+	if n > len(list) || total > len(versions) {
+		list, versions = make([]Register, n), make([]Version, total)
+	}
+	list = list[:n]
 	for i := range list {
 		list[i].Key = r.names.read(r)
 		k := int(r.uvarint())

@@ -228,9 +228,9 @@ func (l *link) drained() bool {
 	return all
 }
 
-// send queues an item on its lane.
+// send queues an item on its lane. What came in bulk is acknowledged there.
 func (l *link) send(it *wire.Item) {
-	if it.Bulk() {
+	if it.Bulk() || l.bulkLane.enc.Acknowledges(it) {
 		l.bulkLane.send(it)
 		return
 	}

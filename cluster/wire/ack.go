@@ -100,6 +100,7 @@ type acks struct {
 	sent window // guarded by mu
 	got  window // guarded by mu
 	hint uint64 // guarded by mu; the number in got that is likely to be acknowledged next
+	next uint64 // guarded by mu; the one that knows is likely to be asked for next
 }
 
 // number is the message that m acknowledges, if it came on this lane and m says
@@ -107,13 +108,35 @@ type acks struct {
 func (a *acks) number(m *replica.Ack) (uint64, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	from := max(a.hint, a.got.low)
-	for n := from; n < min(from+ackSearch, a.got.next); n++ {
+	n, ok := a.find(a.hint, m)
+	if !ok || a.got.at(n).ack().Sum != m.Sum { // there is more in the copy
+		return 0, false
+	}
+	a.got.close(n)
+	a.hint = n + 1
+	return n, true
+}
+
+// knows reports whether number is likely to find the message that m acknowledges.
+func (a *acks) knows(m *replica.Ack) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n, ok := a.find(a.next, m)
+	if ok {
+		a.next = n + 1
+	}
+	return ok
+}
+
+// find looks near a number for a message that m acknowledges.
+func (a *acks) find(near uint64, m *replica.Ack) (uint64, bool) {
+	near = max(near, a.got.low)
+	for n := near; n < min(near+ackSearch, a.got.next); n++ {
 		if a.match(n, m) {
 			return n, true
 		}
 	}
-	for n := from; n > max(a.got.low, from-min(from, ackSearch)); n-- {
+	for n := near; n > max(a.got.low, near-min(near, ackSearch)); n-- {
 		if a.match(n-1, m) {
 			return n - 1, true
 		}
@@ -123,15 +146,7 @@ func (a *acks) number(m *replica.Ack) (uint64, bool) {
 
 func (a *acks) match(n uint64, m *replica.Ack) bool {
 	g := a.got.at(n)
-	if !g.open || g.dot != m.Dot || g.dot.IsZero() || g.reign != m.Reign || g.id != m.ID {
-		return false
-	}
-	if g.ack().Sum != m.Sum {
-		return false // there is more in the copy
-	}
-	a.got.close(n)
-	a.hint = n + 1
-	return true
+	return g.open && g.dot == m.Dot && !g.dot.IsZero() && g.reign == m.Reign && g.id == m.ID
 }
 
 // appendAckRanges writes the numbers, which it sorts, as ranges.

@@ -71,6 +71,21 @@ func (e *Encoder) AppendBatch(dst []byte, items []*Item) []byte {
 	return dst
 }
 
+// Acknowledges reports whether the item acknowledges a message that came on this
+// lane: it is a few bits then, and takes a whole id on any other. Unlike the
+// other methods it may be called at any time.
+func (e *Encoder) Acknowledges(it *Item) bool {
+	if it.kind != kindAck {
+		return false
+	}
+	ack := it.ack()
+	return e.acks.knows(&ack)
+}
+
+func (it *Item) ack() replica.Ack {
+	return replica.Ack{ID: it.key.id, Reign: it.reign, Dot: it.dot, Sum: it.sum}
+}
+
 // compress compresses a batch, unless the last ones have shown that it is in
 // vain.
 func (e *Encoder) compress(dst []byte, start int) []byte {
@@ -94,7 +109,7 @@ func (e *Encoder) takeAcks(items []*Item) []*Item {
 	e.numbers, e.rest = e.numbers[:0], e.rest[:0]
 	for i, it := range items {
 		if it.kind == kindAck {
-			ack := replica.Ack{ID: it.key.id, Reign: it.reign, Dot: it.dot, Sum: it.sum}
+			ack := it.ack()
 			if n, ok := e.acks.number(&ack); ok {
 				if len(e.numbers) == 0 {
 					e.rest = append(e.rest, items[:i]...)
@@ -150,6 +165,9 @@ func (e *Encoder) message(dst []byte, it *Item) []byte {
 		if k != nil && it.life == replica.Live && !it.dot.IsZero() {
 			k.last = it.dot
 		}
+	}
+	if it.kind == kindAck {
+		return appendFixed(appendDot(dst, it.dot, dotOf(it.reign)), it.sum)
 	}
 	return append(dst, it.body...)
 }

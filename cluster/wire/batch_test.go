@@ -234,6 +234,32 @@ func TestPlainAcksTravelAsRanges(t *testing.T) {
 	}
 }
 
+// TestAcksFindTheirLane asks two lanes which of them an acknowledgement belongs to.
+func TestAcksFindTheirLane(t *testing.T) {
+	live, bulk := newBoth(), newBoth()
+	var items, acks []*Item
+	for i := range 3 * ackSearch {
+		u := count(testID(i), 1, replica.Dot{}, dotAt(i))
+		items = append(items, NewItem(77, 0, u, true))
+		acks = append(acks, NewItem(77, 0, ackOf(u), false))
+	}
+	collect(t, bulk.bDec, bulk.aEnc.AppendBatch(nil, items))
+	for i, it := range acks {
+		if live.bEnc.Acknowledges(it) || !bulk.bEnc.Acknowledges(it) {
+			t.Fatalf("acknowledgement %d does not find its lane", i)
+		}
+	}
+	if bulk.bEnc.Acknowledges(items[0]) {
+		t.Error("an update acknowledges itself")
+	}
+	if b := bulk.bEnc.AppendBatch(nil, acks); len(b) > 5 {
+		t.Errorf("%d acknowledgements take %d bytes", len(acks), len(b))
+	}
+	if bulk.bEnc.Acknowledges(acks[0]) {
+		t.Error("an acknowledgement that was sent is still expected")
+	}
+}
+
 // TestAcksInAnyOrder acknowledges updates in any order, some never, some with
 // more in the copy than the sender can foresee.
 func TestAcksInAnyOrder(t *testing.T) {

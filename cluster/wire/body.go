@@ -79,12 +79,16 @@ func appendDots(b []byte, dots []replica.Dot, prev replica.Dot) []byte {
 	return b
 }
 
-func (r *reader) dots(prev replica.Dot) []replica.Dot {
+// dots reads what appendDots wrote, into room if it fits.
+func (r *reader) dots(room []replica.Dot, prev replica.Dot) []replica.Dot {
 	n := r.count(1, "number of dots")
 	if n == 0 {
 		return nil
 	}
-	out := make([]replica.Dot, n)
+	out := room
+	if n != len(room) {
+		out = make([]replica.Dot, n)
+	}
 	for i := range out {
 		out[i] = r.dot(prev)
 		prev = out[i]
@@ -143,13 +147,32 @@ func appendState(b []byte, s *replica.State, reign replica.Reign) []byte {
 		for _, v := range g.Versions {
 			b = appendDot(b, v.Dot, prev)
 			if v.Value.Map != nil {
-				b = appendForm(b, formMap, appendMap(nil, v.Value.Map))
+				b = appendUvarint(b, uint64(mapSize(v.Value.Map))<<formBits|uint64(formMap))
+				b = appendMap(b, v.Value.Map)
 			} else {
 				b = appendForm(b, formRaw, v.Value.Bytes)
 			}
 		}
 	}
 	return b
+}
+
+// stateSize is about how many bytes appendState appends, and seldom less.
+func stateSize(s *replica.State) int {
+	const dot = 16
+	n := 8 + dot*(1+len(s.Heads)+len(s.Seen))
+	for i := range s.Registers {
+		g := &s.Registers[i]
+		n += 4 + len(g.Key)
+		for j := range g.Versions {
+			v := &g.Versions[j].Value
+			n += dot + len(v.Bytes)
+			if v.Map != nil {
+				n += mapSize(v.Map)
+			}
+		}
+	}
+	return n
 }
 
 // appendContext writes a context's dots.
@@ -161,13 +184,17 @@ func appendContext(b []byte, c replica.Context, prev replica.Dot) []byte {
 	return b
 }
 
-// context reads a context. Its dots are in the order of their writers.
-func (r *reader) context(prev replica.Dot) replica.Context {
+// context reads a context, into room if it fits. Its dots are in the order of
+// their writers.
+func (r *reader) context(room []replica.Dot, prev replica.Dot) replica.Context {
 	n := r.count(1, "number of writers")
 	if n == 0 {
 		return nil
 	}
-	c := make(replica.Context, n)
+	c := replica.Context(room)
+	if n != len(room) {
+		c = make(replica.Context, n)
+	}
 	for i := range c {
 		at := r.off
 		c[i] = r.dot(prev)
@@ -178,24 +205,40 @@ func (r *reader) context(prev replica.Dot) replica.Context {
 	return c
 }
 
+// smallState is a copy with room for what most have, so that one allocation makes
+// all but its values.
+type smallState struct {
+	state     replica.State
+	heads     [1]replica.Dot
+	seen      [1]replica.Dot
+	registers [2]replica.Register
+	versions  [2]replica.Version
+}
+
 // state reads a copy.
 func (r *reader) state(id replica.SessionID, reign replica.Reign) *replica.State {
-	s := &replica.State{ID: id}
+	room := &smallState{}
+	s := &room.state
+	s.ID = id
 	prev := dotOf(reign)
 	s.Life = r.life(prev)
-	s.Heads = r.dots(prev)
+	s.Heads = r.dots(room.heads[:], prev)
 	if len(s.Heads) > 0 {
 		prev = s.Heads[0]
 	}
-	s.Seen = r.context(prev)
+	s.Seen = r.context(room.seen[:], prev)
 	n := r.count(2, "number of registers")
 	if n == 0 {
 		return s
 	}
-	s.Registers = make([]replica.Register, 0, n)
+	if s.Registers = room.registers[:0]; n > len(room.registers) {
+		s.Registers = make([]replica.Register, 0, n)
+	}
+	versions := room.versions[:]
 	for i := range n {
 		at := r.off
-		g := replica.Register{Key: r.string("name of a register"), Versions: r.versions(prev)}
+		g := replica.Register{Key: r.string("name of a register"), Versions: r.versions(versions, prev)}
+		versions = versions[min(len(g.Versions), len(versions)):]
 		if i > 0 && s.Registers[i-1].Key >= g.Key {
 			r.fail("order of registers", at)
 		}
@@ -207,15 +250,19 @@ func (r *reader) state(id replica.SessionID, reign replica.Reign) *replica.State
 	return s
 }
 
-// versions reads a register's versions; there is at least one, and they go down.
-func (r *reader) versions(prev replica.Dot) []replica.Version {
+// versions reads a register's versions, into room if they fit; there is at least
+// one, and they go down.
+func (r *reader) versions(room []replica.Version, prev replica.Dot) []replica.Version {
 	at := r.off
 	n := r.count(2, "number of versions")
 	if n == 0 {
 		r.fail("number of versions", at)
 		return nil
 	}
-	out := make([]replica.Version, n)
+	out := room[:min(n, len(room)):min(n, len(room))]
+	if n > len(room) {
+		out = make([]replica.Version, n)
+	}
 	for i := range out {
 		at = r.off
 		d := r.dot(prev)

@@ -155,14 +155,13 @@ func (it *Item) encode(m replica.Message) {
 		it.update(m)
 	case replica.Copy:
 		it.kind, it.reign = kindCopy, m.Reign
-		it.body = appendSets(appendAge(nil, m.Idle), m.Sets)
+		it.body = appendSets(appendAge(make([]byte, 0, 16+stateSize(m.State)), m.Idle), m.Sets)
 		it.state(m.State)
 		it.dot, it.life = foreseen(m.State)
 	case replica.Touch:
 		it.kind, it.key.id, it.reign = kindTouch, m.ID, m.Reign
 	case replica.Ack:
 		it.kind, it.key.id, it.reign, it.dot, it.sum = kindAck, m.ID, m.Reign, m.Dot, m.Sum
-		it.body = appendFixed(appendDot(nil, m.Dot, dotOf(m.Reign)), m.Sum)
 	case replica.Fenced:
 		it.kind, it.key.id, it.reign = kindFenced, m.ID, m.Reign
 	case replica.Need:

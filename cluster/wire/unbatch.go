@@ -188,7 +188,7 @@ func (d *Decoder) update(r *reader, flags byte, key idKey, entry *known) *replic
 		s.base[0] = entry.last
 		m.Delta.Base = s.base[:]
 	} else {
-		m.Delta.Base = r.dots(m.Delta.Dot)
+		m.Delta.Base = r.dots(nil, m.Delta.Dot)
 	}
 	d.lane.updated(entry, m.Reign, m.Delta.Dot)
 	if n := r.count(2, "number of changes"); n == 1 {
@@ -304,7 +304,7 @@ func short(r *reader, k kind, id replica.SessionID, reign replica.Reign) replica
 	case kindHas:
 		return replica.Has{ID: id, Reign: reign}
 	default: // kindRelease
-		return replica.Release{ID: id, Reign: reign, Heads: r.dots(dotOf(reign))}
+		return replica.Release{ID: id, Reign: reign, Heads: r.dots(nil, dotOf(reign))}
 	}
 }
 

@@ -1,7 +1,7 @@
 package wire
 
 import (
-	"maps"
+	"math/bits"
 	"slices"
 
 	"github.com/klauspost/compress/s2"
@@ -109,11 +109,29 @@ func (r *reader) value(f form, data []byte, at int) replica.Value {
 // appendMap writes a map's entries, sorted by name.
 func appendMap(b []byte, m map[string][]byte) []byte {
 	b = appendUvarint(b, uint64(len(m)))
-	for _, name := range slices.Sorted(maps.Keys(m)) {
+	var room [16]string
+	names := room[:0]
+	for name := range m {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
 		b = appendString(appendString(b, name), m[name])
 	}
 	return b
 }
+
+// mapSize is how many bytes appendMap appends.
+func mapSize(m map[string][]byte) int {
+	n := sizeUvarint(uint64(len(m)))
+	for name, v := range m {
+		n += sizeUvarint(uint64(len(name))) + len(name) + sizeUvarint(uint64(len(v))) + len(v)
+	}
+	return n
+}
+
+// sizeUvarint is how many bytes appendUvarint appends.
+func sizeUvarint(v uint64) int { return (bits.Len64(v|1) + 6) / 7 }
 
 // entries decodes a map. Its values are parts of data.
 func (r *reader) entries(data []byte, at int) map[string][]byte {
