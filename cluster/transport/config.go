@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/quic-go/quic-go"
+
+	"github.com/serval-server/serval/cluster/wire"
 )
 
 // Config says who this node is and how it talks. The zero value of each field
@@ -43,7 +45,7 @@ type Config struct {
 	// an item that is larger travels alone.
 	MaxBatch int
 	// BulkWindow is how many bytes of bulk items may be on the way and not yet
-	// processed by the peer. 0 means 4 MiB.
+	// processed by the peer. 0 means 4 MiB, at most wire.MaxFlight.
 	BulkWindow int
 	// Pause is how long a lane waits at most, after an acknowledgement and
 	// only while messages come fast, for more to put in the next batch. 0 is
@@ -87,7 +89,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.Listen = cmp.Or(c.Listen, c.Self.Address, "127.0.0.1:0")
 	c.MaxQueue = cmp.Or(c.MaxQueue, 64<<20)
 	c.MaxBatch = min(cmp.Or(c.MaxBatch, 256<<10), maxFrame/2)
-	c.BulkWindow = cmp.Or(c.BulkWindow, 4<<20)
+	c.BulkWindow = min(cmp.Or(c.BulkWindow, 4<<20), wire.MaxFlight)
 	c.AckDeadline = cmp.Or(c.AckDeadline, time.Second)
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, 5*time.Second)
 	c.HandshakeTimeout = cmp.Or(c.HandshakeTimeout, 3*time.Second)

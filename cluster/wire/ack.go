@@ -20,6 +20,10 @@ const (
 	// ackSearch is how far from the expected place an acknowledgement's
 	// message is looked for.
 	ackSearch = 32
+	// MaxFlight is how many bytes of items, by their Size, may be on their way
+	// on a lane, a batch of 1024 items apart: what more of them there were could
+	// not be remembered, and their acknowledgements would be lost.
+	MaxFlight = (sentWindow - 1024) * itemOverhead
 )
 
 // numbered is what an acknowledgement of a message says.
