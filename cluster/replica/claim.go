@@ -76,6 +76,31 @@ func (n *Node) startClaim(s *session) {
 	n.finishClaim(s)
 }
 
+// majorityOf is how many of an owner set must agree in the strict profile: a
+// majority, or all whose memory is not known to be lost if those are fewer. Then
+// everyone who can still have a change, or a promise, is among them, so that two
+// majorities meet as before; and a set that some of its nodes have left for ever
+// does not keep its session from being served. It is one at least.
+func (n *Node) majorityOf(nodes []NodeID) int {
+	left := 0
+	for _, id := range nodes {
+		if !n.isOver(id) {
+			left++
+		}
+	}
+	return max(1, min(len(nodes)/2+1, left))
+}
+
+// isOver reports whether an incarnation of a node is known to be no more: its
+// process was seen to end, or the node of its name is there as another one.
+func (n *Node) isOver(id NodeID) bool {
+	if n.isDead(id) {
+		return true
+	}
+	name, known := n.former[id]
+	return known && slices.ContainsFunc(n.members, func(m Member) bool { return m.Name == name && m.ID != id })
+}
+
 func (n *Node) isDead(id NodeID) bool { _, dead := n.dead[id]; return dead }
 
 // dropClaim gives up a claim, whatever comes of it.
@@ -257,7 +282,7 @@ func (n *Node) majoritiesPromised(s *session) bool {
 				have++
 			}
 		}
-		if have < len(set.Nodes)/2+1 {
+		if have < n.majorityOf(set.Nodes) {
 			return false
 		}
 	}

@@ -233,7 +233,7 @@ func (n *Node) majorityHas(s *session, nodes []NodeID, dot Dot) bool {
 			have++
 		}
 	}
-	return have >= len(nodes)/2+1
+	return have >= n.majorityOf(nodes)
 }
 
 // expireWrites answers the requests whose acks did not come in time.

@@ -25,6 +25,7 @@ type Node struct {
 	view     uint64                   // counts the views
 	gone     map[NodeID]time.Duration // since when
 	strays   map[NodeID]time.Duration // last message from one that is not in the view
+	former   map[NodeID]string        // names of those in gone that were in the view once
 	dead     map[NodeID]time.Duration // since when; those whose process has ended for certain
 	pruneAt  time.Duration
 	homes    int
@@ -58,7 +59,7 @@ func NewNode(cfg Config, self Member, now time.Duration) *Node {
 	cfg = cfg.withDefaults()
 	n := &Node{
 		table: newTable(), cfg: cfg, now: now, ticked: now, members: []Member{self}, ids: []NodeID{self.ID},
-		gone: map[NodeID]time.Duration{}, strays: map[NodeID]time.Duration{}, dead: map[NodeID]time.Duration{},
+		gone: map[NodeID]time.Duration{}, strays: map[NodeID]time.Duration{}, dead: map[NodeID]time.Duration{}, former: map[NodeID]string{},
 	}
 	n.wheel.done = int64(now / wheelTick)
 	n.digests.at = now + cfg.DigestEvery
@@ -141,7 +142,7 @@ func (n *Node) View(now time.Duration, members []Member) {
 	members = slices.SortedFunc(slices.Values(members), func(a, b Member) int { return int(int64(a.ID) - int64(b.ID)) })
 	for _, m := range n.members {
 		if !slices.Contains(members, m) {
-			n.gone[m.ID] = now
+			n.gone[m.ID], n.former[m.ID] = now, m.Name
 		}
 	}
 	var peers []*peer
@@ -156,6 +157,7 @@ func (n *Node) View(now time.Duration, members []Member) {
 		if _, was := n.gone[m.ID]; was {
 			delete(n.gone, m.ID)
 			delete(n.strays, m.ID)
+			delete(n.former, m.ID)
 			p.back, p.tell = now, true
 		}
 		peers = append(peers, p)

@@ -31,11 +31,12 @@ func (n *Node) resync(s *session) (level, stalled bool) {
 			continue
 		}
 		bulk := len(s.writes) == 0 && len(s.waiting) == 0
-		if bulk && !p.bulk {
-			if q.bulk >= n.cfg.Window {
+		if !p.bulk {
+			if bulk && q.bulk >= n.cfg.Window {
 				p.owed, p.sent, stalled = true, notSent, true
 				continue
 			}
+			// Urgent copies count too: whoever has all (Level) must have them.
 			q.bulk++
 			p.bulk = true
 		}

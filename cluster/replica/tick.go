@@ -39,6 +39,7 @@ func (n *Node) prune() {
 		if n.now-at > n.cfg.DeadTTL && n.now-n.strays[id] > n.cfg.DeadTTL {
 			delete(n.gone, id)
 			delete(n.strays, id)
+			delete(n.former, id)
 		}
 	}
 	maps.DeleteFunc(n.dead, func(_ NodeID, at time.Duration) bool { return n.now-at > n.cfg.DeadTTL })
