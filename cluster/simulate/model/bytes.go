@@ -1,6 +1,9 @@
 package model
 
 import (
+	"maps"
+	"slices"
+
 	"github.com/serval-server/serval/cluster/replica"
 	"github.com/serval-server/serval/cluster/wire"
 )
@@ -91,8 +94,9 @@ func (c *cluster) mean(kind string) float64 {
 // bytes are those of all messages that were counted.
 func (c *cluster) bytes() float64 {
 	sum := float64(c.count.batches * c.o.Costs.Packet)
-	for k, n := range c.count.messages {
-		sum += float64(n) * c.mean(k)
+	// In one order, for sums of fractions depend on it.
+	for _, k := range slices.Sorted(maps.Keys(c.count.messages)) {
+		sum += float64(c.count.messages[k]) * c.mean(k)
 	}
 	return sum
 }

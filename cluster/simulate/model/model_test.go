@@ -41,7 +41,7 @@ func TestRequests(t *testing.T) {
 // TestSame: a run follows from its options.
 func TestSame(t *testing.T) {
 	if a, b := Run(small(2)), Run(small(2)); !reflect.DeepEqual(a, b) {
-		t.Errorf("two runs:\n%+v\n%+v", a, b)
+		t.Errorf("two runs:\n%+v %+v %+v\n%+v %+v %+v", a, a.Failure, a.Joining, b, b.Failure, b.Joining)
 	}
 }
 
