@@ -210,18 +210,33 @@ func (n *Node) ClusterStatus(ctx context.Context) []Status {
 		}
 	}
 	for _, q := range queries {
-		select {
-		case s := <-q.answer:
-			out = append(out, s)
-		case <-ctx.Done():
-			out = append(out, Status{Node: q.p.Name, ID: q.p.ID, Zone: q.p.Zone, Address: q.p.Address, Error: "no answer"})
+		s, ok := await(ctx, q.answer)
+		if !ok {
+			s = Status{Node: q.p.Name, ID: q.p.ID, Zone: q.p.Zone, Address: q.p.Address, Error: "no answer"}
 		}
+		out = append(out, s)
 		n.mu.Lock()
 		delete(n.queries, q.seq)
 		n.mu.Unlock()
 	}
 	slices.SortFunc(out, func(a, b Status) int { return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.ID, b.ID)) })
 	return out
+}
+
+// await waits for an answer. One that has come counts, also when the time is up
+// meanwhile: another node may have used it up.
+func await(ctx context.Context, answer <-chan Status) (Status, bool) {
+	select {
+	case s := <-answer:
+		return s, true
+	case <-ctx.Done():
+	}
+	select {
+	case s := <-answer:
+		return s, true
+	default:
+		return Status{}, false
+	}
 }
 
 // answerStatus tells a peer what this node knows.
