@@ -299,7 +299,8 @@ func TestUnknownCache(t *testing.T) {
 // Any node can tell how all are.
 func TestClusterStatus(t *testing.T) {
 	cluster(t, Cache{}, AppConfig{}, "a b c", func(w *world) {
-		w.node("a").set("", "n=1")
+		id := w.node("a").set("", "n=1") // which one other node has acknowledged
+		w.until(time.Second, "the other's copy", func() bool { return w.copyOf(w.node("b"), id) != "-" })
 		w.net.mute(w.node("c").end, true)
 		s := w.node("b").ClusterStatus(w.t.Context())
 		if len(s) != 3 || s[0].Node != "a" || s[0].Apps[0].Home != 1 || len(s[0].Members) != 2 || s[1].Apps[0].Copies != 1 || s[2].Error == "" {
