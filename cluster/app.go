@@ -26,8 +26,10 @@ type app struct {
 	shards   [shardCount]*shard
 	jobs     *jobs
 	counters counters
-	on       atomic.Bool // replication is switched on
-	level    atomic.Bool // as it was announced last
+	on       atomic.Bool          // replication is switched on
+	run      atomic.Uint32        // see run.go; 0: the first one of this process
+	ways     atomic.Pointer[ways] // to the other nodes' runs
+	level    atomic.Bool          // as it was announced last
 	opened   time.Time
 
 	mu       sync.Mutex
@@ -66,7 +68,7 @@ func (a *app) reset(cfg replica.Config) {
 	now := a.n.now()
 	for _, sh := range a.shards {
 		sh.mu.Lock()
-		sh.node, sh.ticked = replica.NewNode(cfg, a.n.member(), now), now
+		sh.beginLocked(a.fresh(cfg, now), now)
 		sh.mu.Unlock()
 	}
 }
@@ -229,13 +231,15 @@ func (a *app) each(f func(sh *shard, now time.Duration)) {
 
 // solo makes the sessions that are at home here all that the node knows, and ended
 // ones: copies that nobody keeps up to date must neither be served nor expire. The
-// homes get a new epoch, so that they prevail when the others are back.
+// homes get a new epoch, so that they prevail when the others are back. The caller
+// holds the node's applyMu.
 func (a *app) solo(cfg replica.Config) {
+	was := a.self()
+	a.startRun()
 	for _, sh := range a.shards {
 		now := sh.lock()
-		next := replica.NewNode(cfg, a.n.member(), now)
-		next.Wall(a.n.wall())
-		next.View(now, []replica.Member{a.n.member()})
+		next := a.fresh(cfg, now)
+		next.View(now, []replica.Member{a.member()})
 		for _, f := range sh.node.Fingerprints() {
 			st, age := sh.node.State(f.ID), sh.node.Age(now, f.ID)
 			reign := sh.node.Reign(f.ID)
@@ -243,8 +247,8 @@ func (a *app) solo(cfg replica.Config) {
 			case st == nil:
 			case st.Life.Kind != replica.Live:
 				next.Receive(now, reign.Home, replica.Copy{Reign: reign, State: st.Clone(), Idle: age})
-			case reign.Home == a.n.ID():
-				reign.Epoch++
+			case reign.Home == was:
+				reign = replica.Reign{Epoch: reign.Epoch + 1, Home: a.self()}
 				next.Receive(now, reign.Home, replica.Grant{Reign: reign, State: st.Clone(), Idle: age})
 			}
 		}
@@ -256,7 +260,7 @@ func (a *app) solo(cfg replica.Config) {
 			}
 		}
 		sh.abandonLocked()
-		sh.node, sh.ticked = next, now
+		sh.beginLocked(next, now)
 		sh.unlock()
 	}
 }
@@ -276,8 +280,8 @@ func (n *Node) Open(cfg AppConfig) (*DeltaManager, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	d.stop = stop
 	d.tasks.Go(func() { d.snapshots(ctx) })
+	n.announce() // before the shards speak
 	n.apply()
-	n.announce()
 	return d, nil
 }
 
@@ -299,7 +303,7 @@ func (d *DeltaManager) Reconfigure(cfg AppConfig) error {
 	}
 	if d.app.newest() == d {
 		n.applyMu.Lock()
-		d.app.configure(d.protocol(n.ID()))
+		d.app.configure(d.protocol())
 		n.applyMu.Unlock()
 	}
 	n.announce()
@@ -321,14 +325,16 @@ func (n *Node) enterLocked(d *DeltaManager) (*app, error) {
 	switch {
 	case a == nil:
 		a = newApp(n, key, n.switchedOnLocked(key))
-		a.reset(d.protocol(n.ID()))
+		a.run.Store(n.runLocked(a))
+		a.reset(d.protocol())
 		apps = maps.Clone(apps)
 		apps[number] = a
 		n.apps.Store(&apps)
+		n.waysLocked(a)
 	case a.key != key:
 		return nil, fmt.Errorf("its number on the wire is that of %s: give one of them another path", a.key)
 	default:
-		a.configure(d.protocol(n.ID()))
+		a.configure(d.protocol())
 	}
 	d.app = a
 	a.mu.Lock()
@@ -364,9 +370,9 @@ func (n *Node) settleLocked(d *DeltaManager) error {
 }
 
 // protocol is the configuration of the shards for a manager's settings.
-func (d *DeltaManager) protocol(self replica.NodeID) replica.Config {
+func (d *DeltaManager) protocol() replica.Config {
 	set := d.current()
-	cfg := set.replica(self)
+	cfg := set.replica()
 	cfg.Idle = idleOf
 	cfg.Unpatch = wire.Unpatch
 	return cfg

@@ -123,7 +123,7 @@ func (n *Node) startOver(ctx context.Context) error {
 	n.mu.Unlock()
 	for _, a := range *n.apps.Load() {
 		if d := a.newest(); d != nil {
-			a.forget(d.protocol(n.ID()))
+			a.forget(d.protocol())
 		}
 	}
 	network, e := n.cfg.Connect(ctx, n.Self(), inbound{n})
@@ -146,20 +146,21 @@ func (a *app) forget(cfg replica.Config) {
 	}
 	a.opened = time.Now()
 	a.level.Store(false)
+	was := a.self()
+	a.startRun()
 	now := a.n.now()
 	for _, sh := range a.shards {
 		sh.mu.Lock()
 		var after *aftermath
 		for _, f := range sh.node.Fingerprints() {
-			if sh.node.Reign(f.ID).Home != a.n.ID() {
+			if sh.node.Reign(f.ID).Home != was {
 				after = sh.evictLocked(after, f.ID, sessions.Failaway)
 			}
 		}
 		sh.abandonLocked()
 		clear(sh.granted)
 		clear(sh.unknown)
-		sh.node, sh.ticked = replica.NewNode(cfg, a.n.member(), now), now
-		sh.node.Wall(a.n.wall())
+		sh.beginLocked(a.fresh(cfg, now), now)
 		sh.mu.Unlock()
 		if after != nil {
 			after.run(sh)

@@ -80,7 +80,7 @@ func (d *DeltaManager) Commit(delta *sessions.Delta) sessions.Receipt {
 			d.app.counters.expired.Add(1)
 		}
 	case set.interval > 0 && !delta.Created:
-		if sh.node.State(sid) == nil || sh.node.Reign(sid).Home != d.app.n.ID() {
+		if sh.node.State(sid) == nil || sh.node.Reign(sid).Home != sh.self {
 			return settled{errMoved(sid)}
 		}
 		sh.queueLocked(d, sid, delta)
@@ -132,7 +132,7 @@ func (sh *shard) releasedLocked(e replica.Released) {
 	if e.Failed && r.err == nil {
 		sh.app.counters.failed.Add(1)
 		r.err = sh.app.ackError()
-		if sh.node.Reign(r.id).Home != sh.app.n.ID() {
+		if sh.node.Reign(r.id).Home != sh.self {
 			r.err = errMoved(r.id)
 		}
 	}

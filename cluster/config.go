@@ -281,10 +281,10 @@ const digestEvery = 2 * time.Second
 // grace is what a copy waits beyond its time before it takes its session for idle.
 const grace = 30 * time.Second
 
-// replica translates the settings for the protocol.
-func (s *settings) replica(self replica.NodeID) replica.Config {
+// replica translates the settings for the protocol, all but Self.
+func (s *settings) replica() replica.Config {
 	cfg := replica.Config{
-		Self: self, Strict: s.Consistency == Strict, AckTimeout: s.AckTimeout, FailOnTimeout: s.OnTimeout == Fail,
+		Strict: s.Consistency == Strict, AckTimeout: s.AckTimeout, FailOnTimeout: s.OnTimeout == Fail,
 		Grace: grace, DigestEvery: digestEvery, DeadTTL: s.dead(), MaxIdle: max(s.timeout, 0), Touch: s.touch, MisrouteClaim: s.Misroute == MisrouteClaim,
 	}
 	if s.Mode == ModeDIST {

@@ -44,7 +44,7 @@ func (sh *shard) copies(out []Copy) []Copy {
 		reign, owners := sh.node.Reign(f.ID), sh.node.Owners(f.ID)
 		out = append(out, Copy{
 			App: sh.app.key, Session: short(f.ID), Sum: fmt.Sprintf("%016x", f.Sum), Live: st.Life.Kind == replica.Live,
-			Epoch: reign.Epoch, Home: reign.Home, Owner: slices.Contains(owners, sh.app.n.ID()), Owners: len(owners),
+			Epoch: reign.Epoch, Home: sh.app.peerOf(reign.Home), Owner: slices.Contains(owners, sh.self), Owners: len(owners),
 		})
 	}
 	return out

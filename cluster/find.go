@@ -48,7 +48,8 @@ func (d *DeltaManager) Route(ctx context.Context, id sessions.ID, hops int) (Rou
 			return Route{}, nil
 		case replica.Forward:
 			d.app.counters.forwards.Add(1)
-			return Route{Action: RouteForward, Node: a.Home, Name: d.app.n.nameOf(a.Home)}, nil
+			home := d.app.peerOf(a.Home)
+			return Route{Action: RouteForward, Node: home, Name: d.app.n.nameOf(home)}, nil
 		case replica.Unknown:
 			d.app.counters.unknown.Add(1)
 			return Route{Action: RouteUnknown}, nil

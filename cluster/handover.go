@@ -26,7 +26,7 @@ func (sh *shard) asked(ctx context.Context, id replica.SessionID, by replica.Nod
 	}
 	sh.mu.Lock()
 	no := replica.Has{ID: id, Reign: sh.node.Reign(id)}
-	sh.app.n.send([]replica.NodeID{by}, sh.app.number, sh.index, no, false)
+	sh.sendTo([]replica.NodeID{by}, no, false)
 	sh.mu.Unlock()
 }
 
@@ -80,7 +80,7 @@ func (sh *shard) yield(ctx context.Context, id replica.SessionID, hand func(n *r
 // homeLocked reports whether a living session is at home here.
 func (sh *shard) homeLocked(id replica.SessionID) bool {
 	st := sh.node.State(id)
-	return st != nil && st.Life.Kind == replica.Live && sh.node.Reign(id).Home == sh.app.n.ID()
+	return st != nil && st.Life.Kind == replica.Live && sh.node.Reign(id).Home == sh.self
 }
 
 // version is the bundle's version that a session belongs to, "" if it is unknown.
@@ -189,7 +189,7 @@ func (sh *shard) handOver(ctx context.Context, targets []taker) (left int) {
 func (a *app) successor(id replica.SessionID, version string, targets []taker) replica.NodeID {
 	same := func(t taker) bool { return slices.Contains(t.versions, version) }
 	anybody := !slices.ContainsFunc(targets, same)
-	self := a.n.member()
+	self := a.member()
 	members := []replica.Member{self}
 	for _, t := range targets {
 		if anybody || same(t) {

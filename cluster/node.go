@@ -63,6 +63,7 @@ type Node struct {
 
 	applyMu sync.Mutex // held while the applications are told; before mu
 	keepMu  sync.Mutex // held while changed settings are written; before mu
+	sayMu   sync.Mutex // held while the others are told what runs here; before mu
 
 	mu       sync.Mutex
 	closed   bool                       // guarded by mu
@@ -72,6 +73,8 @@ type Node struct {
 	absent   map[replica.NodeID]absence // guarded by mu; see missLocked
 	queries  map[uint64]chan Status     // guarded by mu
 	serial   uint64                     // guarded by mu; numbers queries
+	// The number of the process in which an application ran last; guarded by mu.
+	ran map[sessions.AppKey]replica.NodeID
 }
 
 // Start connects the node and returns without waiting for others; see Ready. The
@@ -84,7 +87,7 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Node, error) {
 	n := &Node{
 		cfg: cfg, log: log.With("component", "cluster", "node", cfg.Name), start: time.Now(),
 		kick: make(chan struct{}, 1), jobs: newJobs(),
-		peers: map[replica.NodeID]*peer{}, caches: map[string]*CacheStatus{}, switches: map[sessions.AppKey]*flip{}, queries: map[uint64]chan Status{}, absent: map[replica.NodeID]absence{},
+		peers: map[replica.NodeID]*peer{}, caches: map[string]*CacheStatus{}, switches: map[sessions.AppKey]*flip{}, queries: map[uint64]chan Status{}, absent: map[replica.NodeID]absence{}, ran: map[sessions.AppKey]replica.NodeID{},
 	}
 	n.id.Store(incarnation())
 	n.apps.Store(&map[uint32]*app{})

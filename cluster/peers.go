@@ -64,7 +64,8 @@ func (in inbound) Lagging(id replica.NodeID, lagging bool) {
 // Crashed implements transport.Handler.
 func (in inbound) Crashed(id replica.NodeID) {
 	for _, a := range *in.n.apps.Load() {
-		a.each(func(sh *shard, now time.Duration) { sh.node.Crashed(now, id) })
+		run := a.runOf(id)
+		a.each(func(sh *shard, now time.Duration) { sh.node.Crashed(now, run) })
 	}
 	in.n.note(id, func(p *peer) { p.crashed = true })
 	if network := in.n.network(); network != nil {
@@ -74,8 +75,8 @@ func (in inbound) Crashed(id replica.NodeID) {
 
 // Receive implements transport.Handler.
 func (in inbound) Receive(from replica.NodeID, number uint32, shard uint8, m replica.Message) {
-	if a := (*in.n.apps.Load())[number]; a != nil && shard < shardCount {
-		a.shards[shard].receive(from, m)
+	if a := in.n.addressee(from, number); a != nil && shard < shardCount {
+		a.shards[shard].receive(from, number, m)
 	}
 }
 
@@ -87,11 +88,7 @@ func (in inbound) Control(from replica.NodeID, f wire.Frame) {
 	n := in.n
 	switch f := f.(type) {
 	case wire.Apps:
-		apps := make(map[uint32]wire.App, len(f.Apps))
-		for _, a := range f.Apps {
-			apps[a.Number] = a
-		}
-		n.note(from, func(p *peer) { p.apps = apps })
+		n.hearApps(from, f)
 	case wire.Leaving:
 		n.note(from, func(p *peer) { p.leaving = true })
 	case wire.Cache:
@@ -161,18 +158,19 @@ func (n *Node) nameOf(id replica.NodeID) string {
 // standingLocked is how the other nodes are for one application. The caller holds
 // n.mu.
 func (n *Node) standingLocked(a *app) standing {
-	s := standing{members: []replica.Member{n.member()}, lagging: map[replica.NodeID]bool{}, links: map[replica.NodeID]uint64{}}
+	s := standing{members: []replica.Member{a.member()}, lagging: map[replica.NodeID]bool{}, links: map[replica.NodeID]uint64{}}
 	if !a.on.Load() {
 		return s
 	}
 	for id, p := range n.peers {
 		said, runs := p.apps[a.number]
-		if !p.live || !runs || said.Key != string(a.key) || !said.On {
+		run, ok := n.memberOf(a, id, said)
+		if !p.live || !runs || !ok || !said.On {
 			continue
 		}
-		m := replica.Member{ID: id, Name: p.Name, Zone: p.Zone}
+		m := replica.Member{ID: run, Name: p.Name, Zone: p.Zone}
 		s.members = append(s.members, m)
-		s.lagging[id], s.links[id] = p.lagging(), p.links
+		s.lagging[run], s.links[run] = p.lagging(), p.links
 		if !p.lagging() && !p.leaving {
 			s.takers = append(s.takers, taker{m, said.Versions})
 		}
@@ -186,7 +184,7 @@ func (n *Node) standingLocked(a *app) standing {
 func (n *Node) appsFrame() wire.Apps {
 	var f wire.Apps
 	for number, a := range *n.apps.Load() {
-		said := wire.App{Number: number, Key: string(a.key), Level: a.level.Load(), On: a.on.Load()}
+		said := wire.App{Number: number, Key: string(a.key), Level: a.level.Load(), On: a.on.Load(), Run: a.run.Load()}
 		for _, d := range a.open() {
 			said.Versions = append(said.Versions, d.cfg.Load().Version)
 			said.Cache = d.current().Name
@@ -198,7 +196,11 @@ func (n *Node) appsFrame() wire.Apps {
 }
 
 // announce tells all peers what this node runs.
-func (n *Node) announce() { n.tell(n.appsFrame()) }
+func (n *Node) announce() {
+	n.sayMu.Lock() // what is said last holds
+	defer n.sayMu.Unlock()
+	n.tell(n.appsFrame())
+}
 
 // leaving tells all peers that this node takes no more sessions.
 func (n *Node) leaving(why string) { n.tell(wire.Leaving{Reason: why}) }
@@ -241,7 +243,9 @@ func (n *Node) greet(id replica.NodeID) {
 	for _, f := range n.changedSettings() {
 		network.Control(id, f)
 	}
+	n.sayMu.Lock()
 	network.Control(id, n.appsFrame())
+	n.sayMu.Unlock()
 	if n.draining.Load() {
 		network.Control(id, wire.Leaving{Reason: "drain"})
 	}

@@ -104,7 +104,7 @@ func (n *Node) reconfigure(cache string) {
 		if d := a.newest(); uses && d != nil {
 			a.log.Info("cache settings have changed", "settings", d.current().String())
 			n.applyMu.Lock()
-			a.configure(d.protocol(n.ID()))
+			a.configure(d.protocol())
 			n.applyMu.Unlock()
 		}
 	}
@@ -175,7 +175,7 @@ func (n *Node) reswitch() {
 		}
 		a.log.Info("replication was switched", "on", on)
 		if d := a.newest(); !on && d != nil {
-			a.solo(d.protocol(n.ID()))
+			a.solo(d.protocol())
 			a.members = nil // that they are seen again is news
 		}
 	}

@@ -20,6 +20,8 @@ type shard struct {
 
 	mu       sync.Mutex
 	node     *replica.Node                       // guarded by mu
+	self     replica.NodeID                      // guarded by mu; of node
+	run      uint32                              // guarded by mu; the application's, while node is part of it
 	ticked   time.Duration                       // guarded by mu; the last Tick
 	serial   uint64                              // guarded by mu; numbers asks and writes
 	asks     map[uint64]chan replica.Answer      // guarded by mu
@@ -159,7 +161,7 @@ func (sh *shard) sendLocked(effects []replica.Effect, i int, e replica.Send) int
 			i++
 		}
 	}
-	sh.app.n.send(sh.to, sh.app.number, sh.index, e.Message, e.Bulk)
+	sh.sendTo(sh.to, e.Message, e.Bulk)
 	return i
 }
 
@@ -254,16 +256,18 @@ func (sh *shard) endLocked(now time.Duration, id replica.SessionID, why replica.
 	}
 }
 
-// receive takes a message of a peer.
-func (sh *shard) receive(from replica.NodeID, m replica.Message) {
-	if ask, ok := m.(replica.Ask); ok {
-		sh.app.jobs.do(func(ctx context.Context) { sh.asked(ctx, ask.ID, from) })
+// receive takes a message of a peer, which came with an application's number.
+func (sh *shard) receive(peer replica.NodeID, number uint32, m replica.Message) {
+	now := sh.lock()
+	from, ok := sh.senderLocked(peer, number)
+	if !ok || !sh.app.on.Load() { // switched off: commits stay local
+		sh.unlock()
 		return
 	}
-	now := sh.lock()
-	if !sh.app.on.Load() {
+	if ask, ok := m.(replica.Ask); ok {
 		sh.unlock()
-		return // commits stay local
+		sh.app.jobs.do(func(ctx context.Context) { sh.asked(ctx, ask.ID, from) })
+		return
 	}
 	if g, ok := m.(replica.Grant); ok && g.State != nil {
 		sh.granting = g.State.ID

@@ -171,7 +171,7 @@ func (sh *shard) digest(s *AppStatus) string {
 		sum += f.Sum
 		reign := sh.node.Reign(f.ID)
 		s.MaxEpoch = max(s.MaxEpoch, reign.Epoch)
-		if reign.Home == sh.app.n.ID() {
+		if reign.Home == sh.self {
 			s.Home++
 		} else {
 			s.Copies++

@@ -52,6 +52,10 @@ type App struct {
 	Versions []string
 	Level    bool // the sender has all that it should have of it
 	On       bool // replication is switched on
+	// Run is the number in the protocol (replica.NodeID) of the sender's run of it,
+	// 0 if it is the number of its Hello: it has been deployed anew in one process.
+	// Messages go by it, see docs/replication-wire.md.
+	Run uint32
 }
 
 // Apps are all applications that the sender has open, in place of what it said

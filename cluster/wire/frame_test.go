@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // frames are one of each type.
 var frames = []Frame{
 	Hello{MinVersion: 1, MaxVersion: 2, Node: 0xdeadbeef, Cluster: "shop", Name: "a", Zone: "east", Build: "0.3", Lanes: 4, Bulk: true, MaxBatch: 1 << 18},
-	Apps{Apps: []App{{Number: 7, Key: "localhost/shop", Cache: "default", Versions: []string{"1", "2"}, Level: true}, {Number: 1 << 31, Key: "localhost", On: true}}},
+	Apps{Apps: []App{{Number: 7, Key: "localhost/shop", Cache: "default", Versions: []string{"1", "2"}, Level: true}, {Number: 1 << 31, Key: "localhost", On: true, Run: 0xdeadbeef}}},
 	Cache{Name: "default", Epoch: 3, By: 9, Mode: "DIST", Owners: 3, Ack: "quorum", AckTimeout: 2 * time.Second, OnTimeout: "fail", Misroute: "claim", Consistency: "strict"},
 	Switch{App: "localhost/shop", Epoch: 4, By: 9, On: true},
 	Credit{Bytes: 1 << 20},

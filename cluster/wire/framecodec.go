@@ -177,7 +177,11 @@ func (f Apps) appendPayload(b []byte) []byte {
 		if a.On {
 			flags |= appOn
 		}
-		b = appendString(b, append(one, flags))
+		one = append(one, flags)
+		if a.Run != 0 {
+			one = appendUvarint(one, uint64(a.Run))
+		}
+		b = appendString(b, one)
 	}
 	return b
 }
@@ -193,6 +197,9 @@ func readApps(r *reader) Frame {
 		}
 		flags := in.byte("flags")
 		a.Level, a.On = flags&appLevel != 0, flags&appOn != 0
+		if in.left() > 0 {
+			a.Run = in.uint32("run")
+		}
 		if in.err != nil {
 			r.fail("application", at)
 		}
