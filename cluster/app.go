@@ -173,8 +173,9 @@ func (a *app) tick() {
 func (a *app) known() (n int) {
 	for _, sh := range a.shards {
 		sh.mu.Lock()
-		n += len(sh.node.Fingerprints())
+		all, _ := sh.node.Len()
 		sh.mu.Unlock()
+		n += all
 	}
 	return n
 }

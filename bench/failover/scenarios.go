@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -25,7 +26,7 @@ var scenarios = []scenario{
 	{"pause", "SIGSTOP for 10 s, then SIGCONT; each session is served again within 4 s", nil, pause},
 	{"round-robin", "no node fails, every request goes to another node; no counter ever goes back", []string{"--no-route"}, roundRobin},
 	{"rolling", "each node is stopped (SIGTERM) and started again under load; no 5xx, nothing lost", nil, rolling},
-	{"join", "a third node gets 100,000 sessions within 1 s while others are served", nil, join},
+	{"join", "a third node has 100,000 sessions within 1 s of asking; the p99 of live requests at 1500/s at most doubles", nil, join},
 	{"stopped-peer", "a stopped peer costs the others' p99 at most 10 % and 64 MiB once it is out of the ack set", nil, stoppedPeer},
 }
 
@@ -130,6 +131,18 @@ func rolling(ctx context.Context, t *trial) error {
 // joinSessions is how many sessions the joiner must get.
 const joinSessions = 100_000
 
+const (
+	// joinWithin is how long it may take it, from when it begins to ask.
+	joinWithin = time.Second
+	// joinWindow is for how long live requests are timed, from the joiner's start:
+	// about as long as its start and the transfer take.
+	joinWindow = 1500 * time.Millisecond
+	joinWarm   = 3 * time.Second
+	joinRate   = "1500"
+)
+
+// join times live requests for as long as a join takes, once without and once with
+// one: a longer measurement would hide the join's requests among the others.
 func join(ctx context.Context, t *trial) error {
 	if _, err := t.c.Call(ctx, "stop", "3"); err != nil {
 		return err
@@ -138,8 +151,11 @@ func join(ctx context.Context, t *trial) error {
 	if _, err := t.Run(ctx, two, t.c.Pids(), 0, time.Second, "-path", "/bench/count?pad=200", "-once", "-sessions", strconv.Itoa(joinSessions), "-c", "16", "-rate", "4000"); err != nil {
 		return err
 	}
+	if !rig.Sleep(ctx, 5*time.Second) { // they are at rest
+		return ctx.Err()
+	}
 	live := func() (rig.Report, error) {
-		return t.Run(ctx, two, t.c.Pids(), time.Second, 6*time.Second, "-path", "/bench/count", "-sessions", "1000", "-rate", "1500")
+		return t.Run(ctx, two, t.c.Pids(), joinWarm, joinWindow, "-path", "/bench/count", "-sessions", "1000", "-rate", joinRate)
 	}
 	quiet, err := live()
 	if err != nil {
@@ -147,7 +163,7 @@ func join(ctx context.Context, t *trial) error {
 	}
 	started := make(chan error, 1)
 	go func() {
-		if !rig.Sleep(ctx, 3*time.Second) {
+		if !rig.Sleep(ctx, joinWarm) {
 			started <- ctx.Err()
 			return
 		}
@@ -159,20 +175,46 @@ func join(ctx context.Context, t *trial) error {
 	if err = errors.Join(err, <-started); err != nil {
 		return err
 	}
+	return t.joined(ctx, quiet, busy)
+}
+
+// joined says what the joiner has, and checks what was promised of its coming.
+func (t *trial) joined(ctx context.Context, quiet, busy rig.Report) error {
+	log, err := t.c.Call(ctx, "log", "3", `"msg":"level"`)
+	if err != nil {
+		return err
+	}
+	var level struct {
+		Sessions int    `json:"sessions"`
+		Took     string `json:"took"`
+	}
+	if err := json.Unmarshal([]byte(log[strings.LastIndexByte(log, '\n')+1:]), &level); err != nil {
+		return fmt.Errorf("the joiner's log has no line of its being level: %w: %q", err, log)
+	}
+	took, err := time.ParseDuration(level.Took)
+	if err != nil {
+		return err
+	}
 	stats, err := t.c.Call(ctx, "stats", "3")
 	if err != nil {
 		return err
 	}
-	t.Progress("  p99 %.1f ms before, %.1f ms while it joins; the joiner says: %s", quiet.P99/1e3, busy.P99/1e3, stats)
-	log, err := t.c.Call(ctx, "log", "3", "level")
-	if err != nil {
-		return err
-	}
-	t.Progress("  %s", strings.ReplaceAll(log, "\n", "\n           "))
+	t.Progress("  %d sessions %s after it began to ask; live requests: p50 %.2f ms before and %.2f ms meanwhile, p99 %.2f and %.2f ms; the joiner says: %s",
+		level.Sessions, took, quiet.P50/1e3, busy.P50/1e3, quiet.P99/1e3, busy.P99/1e3, stats)
+	var errs []error
 	if busy.Lost() > 0 {
-		return fmt.Errorf("%d lost while it joined", busy.Lost())
+		errs = append(errs, fmt.Errorf("%d lost while it joined", busy.Lost()))
 	}
-	return nil
+	if level.Sessions < joinSessions {
+		errs = append(errs, fmt.Errorf("it took itself for level with %d sessions of %d", level.Sessions, joinSessions))
+	}
+	if took > joinWithin {
+		errs = append(errs, fmt.Errorf("it took %s, longer than %s", took, joinWithin))
+	}
+	if busy.P99 > 2*quiet.P99 {
+		errs = append(errs, fmt.Errorf("the p99 of live requests went from %.2f to %.2f ms, more than twice as much", quiet.P99/1e3, busy.P99/1e3))
+	}
+	return errors.Join(errs...)
 }
 
 // stoppedPeer stops a node that no request goes to.

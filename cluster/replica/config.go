@@ -67,7 +67,7 @@ type Config struct {
 	Window int
 	// Pack is how long a session is unused until its copy is packed: a packed
 	// one takes a fraction of the memory and none of the collector's time.
-	// Default 5 s; less than 0: never.
+	// Default 2 s; less than 0: never.
 	Pack time.Duration
 	// AdoptAfter is how long a dead home's sessions wait for a request
 	// before their first owner claims them. Default 10 s.
@@ -108,7 +108,7 @@ func (c Config) withDefaults() Config {
 		c.Window = 1024
 	}
 	if c.Pack == 0 {
-		c.Pack = 5 * time.Second
+		c.Pack = 2 * time.Second
 	}
 	return c
 }

@@ -14,7 +14,7 @@ import (
 var (
 	zstdEncoder = sync.OnceValue(func() *zstd.Encoder {
 		e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithLowerEncoderMem(true),
-			zstd.WithEncoderCRC(false), zstd.WithEncoderConcurrency(runtime.GOMAXPROCS(0)))
+			zstd.WithEncoderCRC(false), zstd.WithWindowSize(encoderWindow), zstd.WithEncoderConcurrency(runtime.GOMAXPROCS(0)))
 		if err != nil {
 			panic("wire: " + err.Error()) // the options are constants
 		}
@@ -33,6 +33,9 @@ var (
 )
 
 const (
+	// encoderWindow is how far back an encoder looks. Each of the pooled states
+	// keeps twice as much, and what is alike in a batch is near: copies.
+	encoderWindow = 256 << 10
 	// zstdWindow bounds what a frame can ask its decoder to keep.
 	zstdWindow = 8 << 20
 	// maxScratch is from which size on a buffer is not kept for reuse.
