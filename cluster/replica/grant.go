@@ -83,6 +83,11 @@ func (n *Node) takeGrant(from NodeID, s *session, m Grant) {
 	}
 	s.reign, s.promised = m.Reign, m.Reign
 	n.clearPeers(s)
+	if s.Forked() && !m.State.Forked() {
+		// What the other home had came before, with a promise for a claim that
+		// has been overtaken by the grant.
+		n.emit(Forked{s.ID, len(s.Heads) - 1})
+	}
 	n.confirm(s, from)
 	n.begin(s)
 }

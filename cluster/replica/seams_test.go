@@ -3,6 +3,7 @@ package replica
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 )
@@ -443,5 +444,38 @@ func TestUnknownIsRemembered(t *testing.T) {
 	c.wait(5 * time.Second)
 	if all, _ := c.nodes[1].Len(); all != 0 {
 		t.Error("an invented id is kept")
+	}
+}
+
+// TestForkFoundBeforeGrant: the other side of a fork comes with a promise, and the
+// claim that it was for is overtaken by a grant of the home of this side: the fork is
+// counted all the same.
+func TestForkFoundBeforeGrant(t *testing.T) {
+	member := func(id NodeID) Member { return Member{ID: id, Name: string(rune('a' + id))} }
+	write := func(s *State, dot Dot) *State {
+		s = s.Clone()
+		s.Write(dot, []Op{{Key: "k", Value: Value{Bytes: []byte{byte(dot.Node)}}}})
+		return s
+	}
+	base := write(&State{ID: "s"}, Dot{Epoch: 1, Node: 1, Clock: 1})
+	one, two := write(base, Dot{Epoch: 1, Node: 1, Clock: 2}), write(base, Dot{Epoch: 2, Node: 2, Clock: 2})
+	n := NewNode(Config{Self: 3}, member(3), 0)
+	n.View(0, []Member{member(1), member(2), member(3), member(4)})
+	n.Receive(0, 1, Copy{Reign: Reign{1, 1}, State: one})
+	n.View(0, []Member{member(2), member(3), member(4)})
+	n.Request(0, 7, "s", 0)
+	n.Receive(0, 2, Promise{ID: "s", Reign: Reign{2, 3}, State: two})
+	if got := n.Take(); slices.ContainsFunc(got, func(e Effect) bool { _, ok := e.(Forked); return ok }) {
+		t.Fatalf("counted before it is the home: %v", got)
+	}
+	n.Receive(0, 1, Grant{Reign: Reign{3, 3}, State: one})
+	forks := 0
+	for _, e := range n.Take() {
+		if f, ok := e.(Forked); ok && f.Shadowed == 1 {
+			forks++
+		}
+	}
+	if s := n.State("s"); forks != 1 || s == nil || !s.Forked() {
+		t.Errorf("%d forks counted, copy %v", forks, s)
 	}
 }

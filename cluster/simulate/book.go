@@ -243,11 +243,15 @@ func (b *book) survives(ch *change) bool {
 }
 
 // leaves: a node that goes in good order takes nothing with it that was
-// acknowledged and that nobody else has.
+// acknowledged and that nobody else has, unless those that it has handed it to
+// have died since, and it does not know yet.
 func (b *book) leaves(h *host) {
 	h.up = false
+	unaware := slices.ContainsFunc(h.view, func(id replica.NodeID) bool { return id != 0 && b.w.hostOf(id) == nil })
 	for _, r := range b.sessions {
-		b.spare(h, r, "goes")
+		if !unaware {
+			b.spare(h, r, "goes")
+		}
 		if s := h.node.State(r.id); s != nil && s.Life.Kind == replica.Live {
 			b.passOn(h, r)
 		}

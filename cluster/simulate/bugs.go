@@ -11,6 +11,7 @@ import (
 // bugs are the planted ones. Some are what Tomcat, Jetty or Spring Session do.
 var bugs = []bug{
 	{name: "a restarted node gives out its old dots", sameID: true, plan: func(w *world) { w.faults.crash = true }},
+	{name: "an application deployed anew passes for its former run", sameRun: true, plan: func(w *world) { w.faults.redeploy = true }},
 	{name: "a node does not notice that it was stopped", noPause: true, plan: func(w *world) {
 		w.faults.pause, w.faults.crash, w.plan.misroute = true, false, 0.2
 		w.faults.detect, w.faults.every, w.net.jitter = 300*time.Millisecond, 700*time.Millisecond, 0

@@ -25,7 +25,7 @@ func (b *book) fresh(h *host) bool { return h.started > 0 && b.w.now-h.started <
 // within says whether a surviving holder of the change has been reachable from
 // h for a while, so that h has no excuse for not knowing of it.
 func (b *book) within(h *host, ch *change) bool {
-	if !b.calm(h) || b.w.net.slow != nil || b.fresh(h) {
+	if !b.calm(h) || b.w.net.slow != nil || b.fresh(h) || h.doubted > 0 && b.w.now-h.doubted < b.w.cfg.DigestEvery {
 		return false
 	}
 	if at := b.w.hostOf(ch.at); at != nil && at != h && !b.w.cfg.Strict && !b.w.reachable(h, at) {

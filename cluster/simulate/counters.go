@@ -20,7 +20,7 @@ type counters struct {
 var expected = []string{
 	"created", "served", "served at once", "slow application", "forwarded", "unknown", "read", "invalidate", "rename", "misrouted", "concurrent request",
 	"idle client", "write acknowledged", "write degraded", "write failed", "failed request", "claimed", "expired", "forked",
-	"crash", "pause", "partition", "one-way partition", "drain", "slow host", "false alarm", "dropped", "duplicated", "delay spike", "clock offset",
+	"crash", "redeploy", "pause", "partition", "one-way partition", "drain", "slow host", "false alarm", "dropped", "duplicated", "delay spike", "clock offset",
 	"Update", "Copy", "Touch", "Ack", "Fenced", "Need", "Claim", "Promise", "Grant", "WhoHas", "Has", "Release", "Digest", "Listing", "Homes",
 }
 

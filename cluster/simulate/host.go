@@ -21,6 +21,7 @@ type host struct {
 	stopped time.Duration // when it was last paused or cut off
 	viewed  time.Duration // when its view last changed
 	woke    time.Duration // when it last went on after a pause
+	doubted time.Duration // when another one last took it for gone by mistake, or saw it again after that
 	looked  time.Duration // when its copies were last compared with what they were
 	clock   clock
 	skew    int64            // of its wall clock, in ms
@@ -72,15 +73,20 @@ func (w *world) start(h *host) {
 	if w.bug == nil || !w.bug.sameID || h.id == 0 {
 		h.id = w.nextID
 	}
+	for _, p := range w.nodes {
+		w.net.fresh(h, p)
+	}
+	w.begin(h)
+}
+
+// begin runs the application on a host, with what links it has.
+func (w *world) begin(h *host) {
 	h.node = replica.NewNode(w.configFor(h), replica.Member{ID: h.id, Name: h.name, Zone: h.zone}, w.local(h))
 	h.up, h.paused, h.leaving, h.backlog = true, false, false, nil
 	h.view, h.heard = make([]replica.NodeID, len(w.nodes)), make([]time.Duration, len(w.nodes))
 	h.lagging, h.busy, h.checked = make([]bool, len(w.nodes)), false, nil
 	h.homes, h.started, h.level = map[replica.SessionID]uint64{}, w.now, false
 	h.promise = map[replica.SessionID]replica.Reign{}
-	for _, p := range w.nodes {
-		w.net.fresh(h, p)
-	}
 	w.logf("%s starts as node %d", h.name, h.id)
 	w.tick(h, h.id)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math/rand/v2"
 	"time"
 
 	"github.com/serval-server/serval/cluster/replica"
@@ -27,6 +28,7 @@ type faults struct {
 	forever                        float64       // the chance that a node that went does not return
 	crash, pause, partition, drain bool
 	config, loss, jump             bool
+	redeploy                       bool // an application is deployed anew in a process that goes on
 }
 
 func drawPlan(w *world) {
@@ -66,6 +68,8 @@ func drawPlan(w *world) {
 		alarm: []float64{0.002, 0, 0, 0}[r.IntN(4)], forever: []float64{0.3, 0, 0, 0}[r.IntN(4)],
 	}
 	drawNetwork(w)
+	// Of numbers of its own, so that the other seeds stay what they were.
+	w.faults.redeploy = rand.New(rand.NewPCG(w.seed, 2)).IntN(4) == 0
 }
 
 // drawConfig draws what may change while the cluster runs.

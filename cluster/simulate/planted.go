@@ -20,6 +20,7 @@ type bug struct {
 	// plan sees to it that what the bug needs happens.
 	plan    func(w *world)
 	sameID  bool // a restarted node uses its old index again
+	sameRun bool // an application that is deployed anew in one process uses its old index again
 	noPause bool // a node does not notice that it was stopped
 	noReset bool // a node does not hear that a connection was lost
 	noWait  bool // a node leaves as soon as it has said its grants

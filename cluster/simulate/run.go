@@ -9,7 +9,7 @@ import (
 
 // simulate runs the history of one seed, perhaps with a planted bug.
 func simulate(seed uint64, b *bug, keep bool) *world {
-	w := &world{seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), reqs: map[uint64]*request{}, keep: keep, stats: newCounters(), bug: b}
+	w := &world{seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), reqs: map[uint64]*request{}, runs: map[replica.NodeID]bool{}, keep: keep, stats: newCounters(), bug: b}
 	w.book = newBook(w)
 	drawPlan(w)
 	if b != nil && b.plan != nil {
@@ -32,6 +32,9 @@ func simulate(seed uint64, b *bug, keep bool) *world {
 	}
 	w.startClients()
 	w.after(w.faults.every, w.trouble)
+	if w.faults.redeploy {
+		w.after(w.between(w.faults.every, 2*w.faults.every), w.redeploys)
+	}
 	w.run(w.plan.busy)
 	if w.broken == nil {
 		w.settle()

@@ -37,8 +37,8 @@ func TestReplay(t *testing.T) {
 
 // TestPlanted: the checker is not blind. All bugs are run by -planted.
 func TestPlanted(t *testing.T) {
-	for i := range bugs[2:9] {
-		b := &bugs[2+i]
+	for i := range bugs[3:10] {
+		b := &bugs[3+i]
 		t.Run(b.name, func(t *testing.T) {
 			if _, caught := runSeeds(1, 300, b, newCounters()); !caught {
 				t.Error("not caught within 300 seeds")

@@ -12,12 +12,29 @@ import (
 type link struct {
 	open   bool
 	age    int // counts the connections
-	queue  []replica.Message
-	flying []replica.Message // the batch under way
-	bytes  []byte            // the same, encoded
-	behind bool              // overflowed: the peer is lagging until the queue is empty
+	queue  []parcel
+	flying []parcel // the batch under way
+	bytes  []byte   // the same, encoded
+	behind bool     // overflowed: the peer is lagging until the queue is empty
 	out    *wire.Encoder
 	in     *wire.Decoder
+}
+
+// parcel is a message between two runs of the application. The links outlive them.
+type parcel struct {
+	from, to replica.NodeID
+	msg      replica.Message
+}
+
+// number is that of the application between two runs, as the servers have it.
+func (w *world) number(from, to replica.NodeID) uint32 {
+	n := uint32(simulated)
+	for _, id := range []replica.NodeID{from, to} {
+		if w.runs[id] {
+			n ^= id
+		}
+	}
+	return n
 }
 
 // enqueue puts a message at the end of a link's queue. One that has too much
@@ -36,7 +53,7 @@ func (w *world) enqueue(h, to *host, msg replica.Message) {
 		w.setLagging(h, to, true)
 		return
 	}
-	l.queue = append(l.queue, msg)
+	l.queue = append(l.queue, parcel{h.id, to.id, msg})
 	if len(l.flying) == 0 {
 		w.launch(h, to, l)
 	}
@@ -48,8 +65,8 @@ func (w *world) launch(h, to *host, l *link) {
 	l.bytes = nil
 	if w.net.wire {
 		items := make([]*wire.Item, len(l.flying))
-		for i, m := range l.flying {
-			items[i] = w.item(m)
+		for i, p := range l.flying {
+			items[i] = w.item(w.number(p.from, p.to), p.msg)
 		}
 		l.bytes = l.out.AppendBatch(nil, items)
 		w.stats.n["wire bytes"] += len(l.bytes)
@@ -58,14 +75,14 @@ func (w *world) launch(h, to *host, l *link) {
 }
 
 // item encodes a message; an update only once for all its receivers.
-func (w *world) item(m replica.Message) *wire.Item {
+func (w *world) item(number uint32, m replica.Message) *wire.Item {
 	if u, ok := m.(*replica.Update); ok {
-		if u != w.encoded.update {
-			w.encoded.update, w.encoded.item = u, wire.NewItem(simulated, 0, m, false)
+		if u != w.encoded.update || number != w.encoded.number {
+			w.encoded.update, w.encoded.number, w.encoded.item = u, number, wire.NewItem(number, 0, m, false)
 		}
 		return w.encoded.item
 	}
-	return wire.NewItem(simulated, 0, m, w.chance(0.1))
+	return wire.NewItem(number, 0, m, w.chance(0.1))
 }
 
 // simulated is the number of the application.
@@ -74,7 +91,7 @@ const simulated = 7
 // pump delivers the batch of a link after a while, then sends the next one.
 func (w *world) pump(h, to *host, d time.Duration) {
 	l := &w.net.link[h.index][to.index]
-	age, from, id := l.age, h.id, to.id
+	age := l.age
 	w.after(d, func() {
 		if l.age != age {
 			return
@@ -83,7 +100,7 @@ func (w *world) pump(h, to *host, d time.Duration) {
 			w.pump(h, to, 20*time.Millisecond)
 			return
 		}
-		w.land(h, from, to, id, l)
+		w.land(h, to, l)
 		switch {
 		case l.age != age:
 		case len(l.queue) > 0:
@@ -99,19 +116,24 @@ func (w *world) pump(h, to *host, d time.Duration) {
 }
 
 // land hands the messages of a batch to their receiver.
-func (w *world) land(h *host, from replica.NodeID, to *host, id replica.NodeID, l *link) {
+func (w *world) land(h, to *host, l *link) {
 	if !w.net.wire {
-		for _, m := range l.flying {
-			w.deliver(h.name, from, to, id, m)
+		for _, p := range l.flying {
+			w.deliver(h.name, p.from, to, p.to, p.msg)
 		}
 		return
 	}
 	w.stats.add("batch")
+	between := map[uint32]parcel{}
+	for _, p := range l.flying {
+		between[w.number(p.from, p.to)] = p
+	}
 	count := 0
 	in := w.net.link[to.index][h.index].in
-	err := in.Batch(l.bytes, func(_ uint32, _ uint8, m replica.Message) error {
+	err := in.Batch(l.bytes, func(number uint32, _ uint8, m replica.Message) error {
 		count++
-		w.deliver(h.name, from, to, id, m)
+		p := between[number]
+		w.deliver(h.name, p.from, to, p.to, m)
 		return nil
 	})
 	if err != nil || count != len(l.flying) {

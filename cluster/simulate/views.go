@@ -23,6 +23,9 @@ func (w *world) watch(h *host) {
 			if h.view[i] != p.id && !p.leaving && w.chance(0.2) {
 				h.view[i] = p.id
 				changed = true
+				if p.doubted > 0 {
+					p.doubted = w.now // until now the others could not tell it what they know
+				}
 			}
 		} else if w.net.streams && w.now-h.heard[i] > w.net.idle {
 			w.disconnect(h, p)
@@ -33,6 +36,7 @@ func (w *world) watch(h *host) {
 		if w.now-h.heard[i] > w.faults.detect || !w.quiet && w.chance(w.faults.alarm) {
 			if w.reachable(h, p) {
 				w.stats.add("false alarm")
+				p.doubted = w.now
 			}
 			h.view[i] = 0
 			changed = true

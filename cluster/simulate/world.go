@@ -35,8 +35,10 @@ type world struct {
 	events  int
 	stats   *counters
 	broken  error
-	encoded struct { // the latest update that was encoded
+	runs    map[replica.NodeID]bool // those that are not the first ones of their processes
+	encoded struct {                // the latest update that was encoded
 		update *replica.Update
+		number uint32
 		item   *wire.Item
 	}
 }
