@@ -57,6 +57,7 @@ type Node struct {
 	life       context.Context // until Close
 	kick       chan struct{}   // something has changed that the applications must hear of
 	met        atomic.Bool     // the others are known, or are not there: set by apply
+	stirred    atomic.Bool     // a shard had something done since the last tick
 	stop       context.CancelFunc
 	tasks      sync.WaitGroup
 	jobs       *jobs
@@ -175,10 +176,12 @@ func (n *Node) send(to []replica.NodeID, app uint32, shard uint8, m replica.Mess
 	}
 }
 
-// tickEvery is how often time passes for the shards; checkEvery how many of those
-// lie between two looks at who is level.
+// tickEvery is how often time passes for the shards while something goes on, and
+// restEvery while nothing does; checkEvery is how many busy ticks lie between two
+// looks at who is level.
 const (
 	tickEvery  = 10 * time.Millisecond
+	restEvery  = 50 * time.Millisecond
 	checkEvery = 5
 	// crowded is how many bytes may wait for a peer until the shards get time
 	// less often: what they would send is mostly copies, which can wait.
@@ -190,7 +193,7 @@ const (
 // run is the node's own goroutine: it lets time pass and tells the applications
 // who is there, until the context ends.
 func (n *Node) run(ctx context.Context) {
-	tick := time.NewTicker(tickEvery)
+	tick := time.NewTimer(tickEvery)
 	defer tick.Stop()
 	for turn := 0; ; {
 		select {
@@ -199,18 +202,32 @@ func (n *Node) run(ctx context.Context) {
 		case <-n.kick:
 			n.apply()
 		case <-tick.C:
+			rests := !n.stirred.Swap(false)
 			if turn++; turn%crowdedTick == 0 || !n.crowded() {
 				for _, a := range *n.apps.Load() {
 					a.tick()
 				}
 			}
-			if turn%checkEvery == 0 {
+			if rests || turn%checkEvery == 0 {
 				n.checkLevel()
 			}
 			if !n.met.Load() { // somebody has not said yet what it runs
 				n.apply()
+				rests = false
+			}
+			if rests && !n.stirred.Load() {
+				tick.Reset(restEvery)
+			} else {
+				tick.Reset(tickEvery)
 			}
 		}
+	}
+}
+
+// stir notes that something goes on in a shard.
+func (n *Node) stir() {
+	if !n.stirred.Load() { // nearly always, and reading disturbs no other core
+		n.stirred.Store(true)
 	}
 }
 

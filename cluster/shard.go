@@ -105,6 +105,9 @@ func (a *aftermath) make() *aftermath {
 func (sh *shard) effectsLocked() *aftermath {
 	var after *aftermath
 	effects := sh.node.Take()
+	if len(effects) > 0 {
+		sh.app.n.stir()
+	}
 	for i := 0; i < len(effects); i++ {
 		switch e := effects[i].(type) {
 		case replica.Send:
