@@ -36,7 +36,8 @@ type Node struct {
 	level    level
 	adopting int // claims without a request
 	names    names
-	packed   []byte // for pack
+	packed   []byte  // for pack
+	passing  session // for takeAtRest
 	out      []Effect
 }
 

@@ -298,6 +298,9 @@ func (n *Node) onCopy(from NodeID, m Copy) {
 	if m.State.Life.Kind == Live && from != m.Reign.Home && (i == 0 || sl.sum == 0) && m.Idle > n.tooOld(n.timeout(&session{State: m.State})) {
 		return // another backup's, which will soon forget it
 	}
+	if i == 0 && n.takeAtRest(from, m) {
+		return
+	}
 	s := n.get(m.State.ID)
 	if i == 0 {
 		s.fresh = n.now - max(n.cfg.Pack, 0) // most copies are of sessions at rest

@@ -21,6 +21,8 @@ const (
 	packTouched   = 17
 	packInterval  = 25
 	packID        = 29
+	// maxPackedID is how long an id may be.
+	maxPackedID = 255
 )
 
 // The flags of a packed session.
@@ -41,7 +43,7 @@ func packedID(b []byte) []byte {
 }
 
 func (n *Node) packable(s *session) bool {
-	return !s.busy() && !n.handing(s) && len(s.parked) == 0 && s.asking == 0 && len(s.ID) <= 255
+	return !s.busy() && !n.handing(s) && len(s.parked) == 0 && s.asking == 0 && len(s.ID) <= maxPackedID
 }
 
 // pack puts a session that nobody needs just now into the arena. What is lost by

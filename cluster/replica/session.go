@@ -147,11 +147,8 @@ func (n *Node) get(id SessionID) *session {
 	s := &made.session
 	s.State, s.fresh = &made.State, n.now
 	s.ID = id
-	before := n.used
-	n.add(s)
-	if n.pass.left > 0 {
-		n.pass.left += n.used - before // it goes round all the same
-	}
+	n.enter(s)
+	n.heat(s)
 	s.slot.used = n.now
 	return s
 }

@@ -85,8 +85,9 @@ func (t *table) idOf(s *slot) SessionID {
 	return SessionID(packedID(t.arena.Bytes(s.ref)))
 }
 
-// add makes a slot for a session that is not there yet.
-func (t *table) add(s *session) {
+// place makes a slot for a session that is not there yet. The slot is neither that
+// of an unpacked nor of a packed session until the caller makes it one.
+func (t *table) place(s *session) uint32 {
 	if t.count >= len(t.index) {
 		t.grow()
 	}
@@ -106,7 +107,7 @@ func (t *table) add(s *session) {
 	sl.chain, *b = *b, i
 	t.count++
 	s.slot, s.number = sl, i
-	t.heat(s)
+	return i
 }
 
 // heat notes that a session is unpacked.
