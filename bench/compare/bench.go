@@ -49,10 +49,27 @@ func (b *bench) measure(ctx context.Context, s system, cells []cell, extras map[
 	}
 	defer func() { r.stop() }() // a restart brings another one
 	out := b.idle(ctx, s, r, extras)
+	measured, err := b.cells(ctx, s, r, app, cells)
+	out = append(out, measured...)
+	if err != nil {
+		return append(out, sample{System: s.name, Problem: err.Error()})
+	}
+	return append(out, b.extras(ctx, s, r, extras)...)
+}
+
+// cells measures what a request costs, of each kind.
+func (b *bench) cells(ctx context.Context, s system, r *running, app string, cells []cell) (out []sample, err error) {
+	if !b.o.halt {
+		sleep, err := rig.Awake(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer sleep()
+	}
 	if s.java {
 		b.Progress("  warming up for %s", b.o.jit)
 		if _, err := b.Run(ctx, r.targets, r.pids(), b.o.jit, time.Second, cells[0].load(app, s.cookie)...); err != nil {
-			return append(out, sample{System: s.name, Problem: err.Error()})
+			return nil, err
 		}
 	}
 	for _, c := range cells {
@@ -69,5 +86,5 @@ func (b *bench) measure(ctx context.Context, s system, cells []cell, extras map[
 		b.Progress("  %-12s %7.1f µs CPU/request %8.0f/s  p99 %6.1f ms %9.0f B/request  %s", c.name, rep.CPU, rep.RPS, rep.P99/1e3, rep.Bytes, p.Problem)
 		out = append(out, p)
 	}
-	return append(out, b.extras(ctx, s, r, extras)...)
+	return out, nil
 }

@@ -18,5 +18,6 @@
 // Only one system runs at a time, since two clusters would share two cores; the
 // rounds are interleaved instead: each round starts each system, warms it up, and
 // measures its cells, and the table shows the median of the rounds with the lowest
-// and the highest. Results go to -out as compare.json, compare.md and SVG plots.
+// and the highest. While cells are measured, processes of the lowest priority keep
+// the CPUs from halting (rig.Awake says why); -halt leaves that out. Results go to -out as compare.json, compare.md and SVG plots.
 package main

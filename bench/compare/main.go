@@ -20,7 +20,7 @@ type options struct {
 	rounds                 int
 	length, warm, jit      time.Duration
 	out                    string
-	quick, list            bool
+	quick, list, halt      bool
 }
 
 func main() {
@@ -34,6 +34,7 @@ func main() {
 	flag.DurationVar(&o.jit, "jit", 30*time.Second, "warm-up of a Java system after its start (Tomcat gains until 60s)")
 	flag.StringVar(&o.out, "out", "bench/results", "folder of the results")
 	flag.BoolVar(&o.quick, "quick", false, "one round with short measurements: figures wander more")
+	flag.BoolVar(&o.halt, "halt", false, "let idle CPUs halt during the cells: on a virtual machine the figures then have the host's cost of waking them in it")
 	flag.BoolVar(&o.list, "list", false, "list systems and cells, and end")
 	flag.Parse()
 	if o.quick {

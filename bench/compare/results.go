@@ -29,13 +29,14 @@ type sample struct {
 type results struct {
 	When    time.Time `json:"when"`
 	Machine string    `json:"machine"`
+	Halt    bool      `json:"halt"` // idle CPUs halted
 	Rounds  int       `json:"rounds"`
 	Length  string    `json:"length"`
 	Samples []sample  `json:"samples"`
 }
 
 func newResults(o options) *results {
-	return &results{When: time.Now().UTC().Truncate(time.Second), Machine: machine(), Rounds: o.rounds, Length: o.length.String()}
+	return &results{When: time.Now().UTC().Truncate(time.Second), Machine: machine(), Halt: o.halt, Rounds: o.rounds, Length: o.length.String()}
 }
 
 // machine describes this machine in a line.
@@ -141,8 +142,12 @@ func against(system string) string {
 // markdown is the table of all results.
 func (r *results) markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Measured %s on %s; %d round(s) of %s a cell. Median (lowest–highest) of the rounds.\n",
-		r.When.Format("2006-01-02 15:04 UTC"), r.Machine, r.Rounds, r.Length)
+	cpus := "kept awake"
+	if r.Halt {
+		cpus = "halting when idle"
+	}
+	fmt.Fprintf(&b, "Measured %s on %s, CPUs %s; %d round(s) of %s a cell. Median (lowest–highest) of the rounds.\n",
+		r.When.Format("2006-01-02 15:04 UTC"), r.Machine, cpus, r.Rounds, r.Length)
 	for _, c := range cells {
 		r.cellTable(&b, c.name)
 	}
