@@ -8,6 +8,7 @@ import (
 
 // entry is one attribute within one request.
 type entry struct {
+	name    string
 	base    Value // what the backend has; nil Bytes if it does not exist
 	exists  bool  // base exists
 	bytes   []byte
@@ -25,6 +26,57 @@ type entry struct {
 	// local: the value cannot be encoded and is kept beside the session.
 	local bool
 	typ   *typeInfo
+	// met: the context has been told that the attribute is of that type.
+	met *typeInfo
+}
+
+// entries are the attributes that a request has met, in that order: few, as a
+// rule, so that they are searched one by one and no map is made for them.
+type entries struct {
+	list   []*entry
+	first  [2]*entry         // where list begins
+	byName map[string]*entry // nil up to fewEntries
+}
+
+// fewEntries is up to how many entries are searched one by one.
+const fewEntries = 16
+
+// find is the entry of that name, nil if there is none.
+func (es *entries) find(name string) *entry {
+	if es.byName != nil {
+		return es.byName[name]
+	}
+	for _, e := range es.list {
+		if e.name == name {
+			return e
+		}
+	}
+	return nil
+}
+
+// add adds an entry of a name that is not there yet.
+func (es *entries) add(e *entry) {
+	if es.list == nil {
+		es.list = es.first[:0]
+	}
+	es.list = append(es.list, e)
+	switch {
+	case es.byName != nil:
+		es.byName[e.name] = e
+	case len(es.list) > fewEntries:
+		es.byName = make(map[string]*entry, 2*len(es.list))
+		for _, e := range es.list {
+			es.byName[e.name] = e
+		}
+	}
+}
+
+// meet tells the context of the type that the attribute has been met with.
+func (e *entry) meet(c *Context, info *typeInfo) {
+	if e.met != info {
+		e.met = info
+		c.types.remember(e.name, info)
+	}
 }
 
 // The names under which values are kept beside a session for the package's own
@@ -60,22 +112,19 @@ func (s *Session) entryLocked(name string) (*entry, error) {
 	if err := s.unstageLocked(); err != nil {
 		return nil, err
 	}
-	if e := s.entries[name]; e != nil {
+	if e := s.entries.find(name); e != nil {
 		return e, nil
 	}
 	v, ok, err := s.backend.Load(name)
 	if err != nil {
 		return nil, fmt.Errorf("session attribute %q: %w", name, err)
 	}
-	e := &entry{base: v, exists: ok, bytes: v.Bytes}
+	e := &entry{name: name, base: v, exists: ok, bytes: v.Bytes}
 	if !ok && s.context.cfg.Sessions.UnencodableLocal {
 		e.value = s.backend.Local(localValue + name)
 		e.local = e.value != nil
 	}
-	if s.entries == nil {
-		s.entries = make(map[string]*entry, 4)
-	}
-	s.entries[name] = e
+	s.entries.add(e)
 	return e, nil
 }
 
@@ -115,7 +164,7 @@ func Get[T any](s *Session, name string) (T, error) {
 	}
 	e.value, e.typ = v, info
 	e.mutable = info.mutable && !s.context.cfg.Sessions.SetOnly
-	s.context.types.remember(name, info)
+	e.meet(s.context, info)
 	return v, nil
 }
 
@@ -139,9 +188,9 @@ func (s *Session) handOnLocked() {
 	if !s.context.cfg.Sessions.KeepDecoded || s.detached {
 		return
 	}
-	for name, e := range s.entries {
+	for _, e := range s.entries.list {
 		if e.value != nil && e.typ != nil && e.typ.mutable && e.present() && !e.local && !e.stale {
-			s.backend.SetLocal(decodedValue+name, &decoded{bytes: e.bytes, value: e.value, typ: e.typ})
+			s.backend.SetLocal(decodedValue+e.name, &decoded{bytes: e.bytes, value: e.value, typ: e.typ})
 		}
 	}
 }
@@ -169,7 +218,6 @@ func Set[T any](s *Session, name string, value T) error {
 	s.mu.Unlock()
 	switch {
 	case err == nil:
-		s.context.types.remember(name, info)
 		if listened {
 			s.tellSet(name, value, old, had)
 		}
@@ -211,6 +259,7 @@ func (s *Session) setLocked(name string, value any, info *typeInfo, listened boo
 		if encoded, err = encode(value); err != nil {
 			if s.context.cfg.Sessions.UnencodableLocal {
 				s.keepLocal(name, e, value, err)
+				e.meet(s.context, info)
 				return old, had, nil
 			}
 			return nil, false, fmt.Errorf("session attribute %q: %w", name, err)
@@ -222,6 +271,7 @@ func (s *Session) setLocked(name string, value any, info *typeInfo, listened boo
 	if !stale {
 		e.bytes = encoded
 	}
+	e.meet(s.context, info)
 	return old, had, nil
 }
 
@@ -230,7 +280,7 @@ func (s *Session) setLocked(name string, value any, info *typeInfo, listened boo
 func (s *Session) keepLocal(name string, e *entry, value any, why error) {
 	s.context.types.warnOnce(s.context, name, value, why)
 	s.backend.SetLocal(localValue+name, value)
-	*e = entry{base: e.base, exists: e.exists, read: e.read, dirty: e.exists, removed: e.exists, local: true, value: value}
+	*e = entry{name: name, base: e.base, exists: e.exists, read: e.read, dirty: e.exists, removed: e.exists, local: true, value: value}
 }
 
 func (s *Session) dropLocal(name string, e *entry) {
@@ -265,7 +315,7 @@ func Remove(s *Session, name string) error {
 	}
 	old := s.oldValue(name, e)
 	s.dropLocal(name, e)
-	*e = entry{base: e.base, exists: e.exists, read: e.read, dirty: true, removed: true}
+	*e = entry{name: name, base: e.base, exists: e.exists, read: e.read, dirty: true, removed: true}
 	s.mu.Unlock()
 	unbound(s.context, old(), s.bindingEvent(name))
 	s.context.listeners.sessionAttribute(s.context, attrRemoved, s.attributeEvent(name, nil, old))
@@ -340,8 +390,8 @@ func (s *Session) beginUpdate(name string) (base Version, present []byte, exists
 // endUpdate makes what has been stored the request's own view, and tells.
 func (s *Session) endUpdate(name string, v Value, value any, info *typeInfo, before []byte, had bool) {
 	s.mu.Lock()
-	e := s.entries[name]
-	*e = entry{base: v, exists: true, bytes: v.Bytes, value: value, typ: info, mutable: info.mutable && !s.context.cfg.Sessions.SetOnly, read: e.read}
+	e := s.entries.find(name)
+	*e = entry{name: name, base: v, exists: true, bytes: v.Bytes, value: value, typ: info, mutable: info.mutable && !s.context.cfg.Sessions.SetOnly, read: e.read}
 	s.mu.Unlock()
 	s.context.types.remember(name, info)
 	old := func() any { return s.context.types.decode(name, before) }

@@ -172,7 +172,21 @@ type typeInfo struct {
 
 var typeInfos sync.Map // reflect.Type → *typeInfo
 
-func typeOf[T any]() *typeInfo { return infoOf(reflect.TypeFor[T]()) }
+// What is known of the types of most attributes is found without a table.
+var (
+	intInfo    = infoOf(reflect.TypeFor[int]())
+	stringInfo = infoOf(reflect.TypeFor[string]())
+)
+
+func typeOf[T any]() *typeInfo {
+	switch any((*T)(nil)).(type) {
+	case *int:
+		return intInfo
+	case *string:
+		return stringInfo
+	}
+	return infoOf(reflect.TypeFor[T]())
+}
 
 func typeOfValue(v any) *typeInfo { return infoOf(reflect.TypeOf(v)) }
 
@@ -292,6 +306,7 @@ func isNil(v any) bool {
 type typeMemory struct {
 	types  sync.Map    // string → *typeInfo
 	warned sync.Map    // reflect.Type → struct{}
+	listen atomic.Bool // some of the types listen
 	active atomic.Bool // some of the types are ActivationListeners
 }
 
@@ -305,6 +320,9 @@ func (m *typeMemory) warnOnce(c *Context, name string, value any, why error) {
 func (m *typeMemory) remember(name string, info *typeInfo) {
 	if old, ok := m.types.Load(name); !ok || old != info {
 		m.types.Store(name, info)
+		if info.listens {
+			m.listen.Store(true)
+		}
 		if info.active {
 			m.active.Store(true)
 		}

@@ -2,9 +2,10 @@ package servlet
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
-	"sort"
+	"slices"
 )
 
 // fold brings bytes up to date with value, so that another type can be decoded.
@@ -55,22 +56,26 @@ func (s *Session) Commit() error {
 		s.maxInactive = nil
 		return s.backend.Commit(&out)
 	}
-	ch, err := s.changesLocked()
-	if err != nil {
-		return err
-	}
+	// What most requests change is one allocation.
+	ch := &struct {
+		Changes
+		few [2]Change
+	}{}
+	ch.Attributes = ch.few[:0]
+	s.changesLocked(&ch.Changes)
 	if ch.Empty() {
 		return nil
 	}
-	return s.backend.Commit(&ch)
+	return s.backend.Commit(&ch.Changes)
 }
 
 // changesLocked takes the changes out of the view, which goes on with what it
 // holds as the new base.
-func (s *Session) changesLocked() (Changes, error) {
-	ch := Changes{MaxInactive: s.maxInactive}
+func (s *Session) changesLocked(ch *Changes) {
+	ch.MaxInactive = s.maxInactive
 	var bad error
-	for name, e := range s.entries {
+	for _, e := range s.entries.list {
+		name := e.name
 		if e.read && s.context.cfg.Sessions.ReportReads {
 			e.read = false
 			ch.Read = append(ch.Read, name)
@@ -98,12 +103,11 @@ func (s *Session) changesLocked() (Changes, error) {
 	}
 	s.maxInactive = nil
 	s.handOnLocked()
-	sort.Strings(ch.Read)
-	sort.Slice(ch.Attributes, func(i, j int) bool { return ch.Attributes[i].Name < ch.Attributes[j].Name })
+	slices.Sort(ch.Read)
+	slices.SortFunc(ch.Attributes, func(a, b Change) int { return cmp.Compare(a.Name, b.Name) })
 	if bad != nil {
 		s.context.cfg.Logger.Error("session attribute was not stored", "error", bad)
 	}
-	return ch, nil
 }
 
 // Detach ends the exclusive use of the session (serialised access) while its
@@ -116,7 +120,7 @@ func (s *Session) Detach() {
 	if !s.context.cfg.Sessions.KeepDecoded {
 		return
 	}
-	for name := range s.entries {
-		s.backend.SetLocal(decodedValue+name, nil)
+	for _, e := range s.entries.list {
+		s.backend.SetLocal(decodedValue+e.name, nil)
 	}
 }

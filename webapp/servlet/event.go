@@ -170,6 +170,9 @@ func (m *typeMemory) activated(name string) *typeInfo {
 // listens reports that an attribute's value, by the type it was last met with,
 // wants to hear of its session.
 func (m *typeMemory) listens(name string) bool {
+	if !m.listen.Load() {
+		return false
+	}
 	i, ok := m.types.Load(name)
 	return ok && i.(*typeInfo).listens
 }

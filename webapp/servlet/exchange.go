@@ -41,6 +41,7 @@ type Exchange struct {
 
 	mu      sync.Mutex
 	session *Session // guarded by mu
+	view    Session  // guarded by mu; what session is, unless a session has ended in this request
 }
 
 // attributeSet is the request's attributes, shared with the exchanges that a
@@ -171,7 +172,12 @@ func (x *Exchange) Session(create bool) (*Session, error) {
 	if err != nil || b == nil {
 		return nil, err
 	}
-	x.session = NewSession(x.context, b)
+	if x.session == nil {
+		x.session = &x.view
+		x.view.context, x.view.backend = x.context, b
+	} else {
+		x.session = NewSession(x.context, b)
+	}
 	return x.session, nil
 }
 

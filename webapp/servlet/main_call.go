@@ -22,8 +22,8 @@ type call struct {
 	s      *wire.Stream
 	msg    wire.Msg
 	scope  *scope
+	own    scope // what scope is, unless the call is a part of a request
 	ctx    callContext
-	pass   Pass
 	url    url.URL
 	method string
 	remote string // the client's address
@@ -145,10 +145,10 @@ func (c *call) request(m *wire.Invoke, outer *outerScope, ended bool) *http.Requ
 	in := &m.Request
 	c.url = url.URL{Path: in.Path, RawPath: in.RawPath, RawQuery: in.Query, ForceQuery: in.ForceQuery}
 	c.method, c.remote, c.length, c.inline = in.Method, in.RemoteAddr, in.ContentLength, len(m.Body) > 0
-	r := &http.Request{
-		Method: in.Method, URL: &c.url, Proto: protoOf(in.Major, in.Minor), ProtoMajor: int(in.Major), ProtoMinor: int(in.Minor),
-		Header: in.Header, Host: in.Host, RemoteAddr: in.RemoteAddr, RequestURI: in.URI, ContentLength: in.ContentLength,
-	}
+	c.enter(outer, m)
+	r := noRequest.WithContext(c.newPass(outer, m))
+	r.Method, r.URL, r.Proto, r.ProtoMajor, r.ProtoMinor = in.Method, &c.url, protoOf(in.Major, in.Minor), int(in.Major), int(in.Minor)
+	r.Header, r.Host, r.RemoteAddr, r.RequestURI, r.ContentLength = in.Header, in.Host, in.RemoteAddr, in.URI, in.ContentLength
 	if in.TLS != nil {
 		r.TLS = tlsOf(in.TLS)
 	}
@@ -166,25 +166,34 @@ func (c *call) request(m *wire.Invoke, outer *outerScope, ended bool) *http.Requ
 			r.Trailer[http.CanonicalHeaderKey(t)] = nil
 		}
 	}
-	c.enter(outer, m)
 	for _, a := range m.Attributes {
 		c.scope.x.SetAttribute(a.Name, decodeAttribute(a.Name, a.Value))
 	}
-	p := &c.pass
-	p.Type = DispatcherType(m.Dispatcher)
-	p.RequestURI, p.Query = m.Paths.RequestURI, m.Paths.Query
-	p.ServletPath, p.PathInfo = m.Paths.ServletPath, m.Paths.PathInfo
-	p.Mapping = Mapping{Match: MappingMatch(m.Paths.Match), Value: m.Paths.Value, Pattern: m.Paths.Pattern, Servlet: m.Paths.Servlet}
-	p.Context, p.Exchange = &c.ctx, &c.scope.x
 	if m.Deadline > 0 {
 		c.ctx.deadline = time.Now().Add(m.Deadline)
 	}
 	if outer != nil && outer.request != nil {
 		inherit(r, outer.request)
-		p.Context = &nestedContext{Context: &c.ctx, outer: outer.request.Context()}
 	}
 	c.body.trailer = r.Trailer
-	return r.WithContext(p)
+	return r
+}
+
+// noRequest is what requests are made from, since only WithContext sets the context.
+var noRequest http.Request
+
+// newPass is the pass that the request is in.
+func (c *call) newPass(outer *outerScope, m *wire.Invoke) *Pass {
+	p := c.own.x.First()
+	p.Type = DispatcherType(m.Dispatcher)
+	p.RequestURI, p.Query = m.Paths.RequestURI, m.Paths.Query
+	p.ServletPath, p.PathInfo = m.Paths.ServletPath, m.Paths.PathInfo
+	p.Mapping = Mapping{Match: MappingMatch(m.Paths.Match), Value: m.Paths.Value, Pattern: m.Paths.Pattern, Servlet: m.Paths.Servlet}
+	p.Context, p.Exchange = &c.ctx, &c.scope.x
+	if outer != nil && outer.request != nil {
+		p.Context = &nestedContext{Context: &c.ctx, outer: outer.request.Context()}
+	}
+	return p
 }
 
 // inherit gives a nested pass the form that the outer one has parsed.

@@ -19,6 +19,7 @@ type scope struct {
 	root      *wire.Stream   // guarded by mu; where calls go
 	session   *remoteSession // guarded by mu
 	elsewhere bool           // guarded by mu; the container may have made a session meanwhile
+	came      remoteSession  // guarded by mu; what session is, if it came with the request
 
 	commit sync.Mutex // one commit point at a time
 }
@@ -46,7 +47,8 @@ func (c *call) enter(outer *outerScope, m *wire.Invoke) {
 	if outer != nil {
 		c.scope = outer.scope
 	} else {
-		c.scope = &scope{w: c.w}
+		c.scope = &c.own
+		c.scope.w = c.w
 		c.scope.x.Init(c.scope, c.w.context, nil)
 	}
 	c.scope.mu.Lock()
@@ -55,7 +57,8 @@ func (c *call) enter(outer *outerScope, m *wire.Invoke) {
 		c.scope.root = c.s
 	}
 	if m != nil && m.HasSession && c.scope.session == nil {
-		c.scope.session = newRemoteSession(c.scope, &m.Session)
+		c.scope.session = &c.scope.came
+		c.scope.came.init(c.scope, &m.Session)
 	}
 }
 
@@ -72,7 +75,8 @@ func (sc *scope) leave(c *call) {
 func (sc *scope) adopt(m *wire.Session) {
 	sc.mu.Lock()
 	defer sc.mu.Unlock()
-	sc.session = newRemoteSession(sc, m)
+	sc.session = new(remoteSession)
+	sc.session.init(sc, m)
 }
 
 // pending is a Call that waits for its Reply.
@@ -147,7 +151,8 @@ func (sc *scope) Session(create bool) (SessionBackend, error) {
 	}
 	sc.mu.Lock()
 	defer sc.mu.Unlock()
-	sc.session = newRemoteSession(sc, r.Session)
+	sc.session = new(remoteSession)
+	sc.session.init(sc, r.Session)
 	return sc.session, nil
 }
 
@@ -162,8 +167,9 @@ func (sc *scope) take() *wire.Changes {
 	}
 	sc.commit.Lock()
 	defer sc.commit.Unlock()
-	var ch wire.Changes
-	s.collectInto(&ch)
+	ch := new(taken)
+	ch.Attrs = ch.few[:0]
+	s.collectInto(&ch.Changes)
 	err := sc.x.CommitSession()
 	s.collectInto(nil)
 	if err != nil {
@@ -172,7 +178,13 @@ func (sc *scope) take() *wire.Changes {
 	if len(ch.Attrs) == 0 && len(ch.Read) == 0 && !ch.HasMaxInactive {
 		return nil
 	}
-	return &ch
+	return &ch.Changes
+}
+
+// taken are a request's changes, with room for a few.
+type taken struct {
+	wire.Changes
+	few [2]wire.Change
 }
 
 // Barrier implements Container.

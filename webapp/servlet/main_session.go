@@ -17,6 +17,7 @@ type remoteSession struct {
 	info    wire.Session  // Attrs is nil
 	max     time.Duration // guarded by mu
 	attrs   []wire.Attr   // guarded by mu; few, so searched in order
+	few     [2]wire.Attr  // where attrs begins
 	invalid bool          // guarded by mu
 	// collect, if set, gets the changes that Commit is given, to travel with
 	// the response instead of a call of their own.
@@ -25,12 +26,13 @@ type remoteSession struct {
 
 var _ SessionBackend = (*remoteSession)(nil)
 
-func newRemoteSession(sc *scope, m *wire.Session) *remoteSession {
-	s := &remoteSession{sc: sc, id: m.ID, info: *m, max: m.MaxInactive, attrs: make([]wire.Attr, len(m.Attrs), len(m.Attrs)+2)}
+// init makes it what a message says. It is empty before.
+func (s *remoteSession) init(sc *scope, m *wire.Session) {
+	s.sc, s.id, s.info, s.max = sc, m.ID, *m, m.MaxInactive
 	s.info.Attrs = nil
-	for i := range m.Attrs {
+	s.attrs = append(s.few[:0], m.Attrs...)
+	for i := range s.attrs {
 		a := &s.attrs[i]
-		*a = m.Attrs[i]
 		switch a.Mode {
 		case wire.Inline:
 			a.Value = append([]byte{}, a.Value...) // the frame's memory is used again
@@ -41,7 +43,6 @@ func newRemoteSession(sc *scope, m *wire.Session) *remoteSession {
 		case wire.Held, wire.OnDemand:
 		}
 	}
-	return s
 }
 
 // findLocked is the attribute of that name, nil if there is none.

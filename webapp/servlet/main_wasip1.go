@@ -3,7 +3,6 @@
 package servlet
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -19,7 +18,7 @@ import (
 func Main(app App) {
 	w := newWorker(app)
 	w.inline = true
-	guest.conn = wire.NewConn(&hostPipe{}, wire.Config{Accept: w.accept, Control: w.control, Pump: true, NextID: hostStream})
+	guest.conn = wire.NewConn(hostPipe{}, wire.Config{Accept: w.accept, Control: w.control, Pump: true, ReadFrame: readFrame, NextID: hostStream})
 	w.conn = guest.conn
 	if err := w.conn.SendControl(wire.TypeHello, frameOf(helloOf(app))); err != nil {
 		fmt.Fprintln(os.Stderr, "greeting the server:", err)
@@ -75,16 +74,10 @@ func servalRun() int32 {
 	return 0
 }
 
-// hostPipe is the connection to the host: Read waits for a frame, Write sends
-// whole frames.
-type hostPipe struct {
-	buf  []byte
-	rest []byte
-}
-
+// What recv takes as a timeout, and returns beside a length.
 const (
-	// idle is what Read waits at once while other goroutines want to run,
-	// in milliseconds: the host's function blocks them all.
+	// idle is what readFrame waits at once while other goroutines want to
+	// run, in milliseconds: the host's function blocks them all.
 	idle = 1
 	// forever lets it wait for a frame.
 	forever = -1
@@ -94,49 +87,35 @@ const (
 	late = -1
 )
 
-// Read implements io.Reader.
-func (h *hostPipe) Read(p []byte) (int, error) {
-	for len(h.rest) == 0 {
-		if h.buf == nil {
-			h.buf = make([]byte, 64<<10)
-		}
+// readFrame waits for a frame, see wire.Config.
+func readFrame(p []byte) (int, error) {
+	for {
 		timeout := int32(forever)
 		if runtime.NumGoroutine() > 1 {
 			runtime.Gosched()
 			timeout = idle
 		}
-		n := hostRecv(unsafe.Pointer(unsafe.SliceData(h.buf)), int32(len(h.buf)), timeout)
+		n := hostRecv(unsafe.Pointer(unsafe.SliceData(p)), int32(len(p)), timeout)
 		switch {
-		case n == late:
-		case n < 0:
+		case n >= 0:
+			return int(n), nil
+		case n != late:
 			return 0, io.EOF
-		case int(n) > len(h.buf):
-			h.buf = make([]byte, n)
-		default:
-			h.rest = h.buf[:n]
 		}
 	}
-	n := copy(p, h.rest)
-	h.rest = h.rest[n:]
-	return n, nil
 }
 
-// Write implements io.Writer. What the connection writes at once are whole
-// frames.
-func (h *hostPipe) Write(p []byte) (int, error) {
-	for rest := p; len(rest) > 0; {
-		_, _, n, err := wire.ParseFrame(rest)
-		if err != nil {
-			return 0, err
-		}
-		if n == 0 {
-			return 0, errors.New("a frame was cut")
-		}
-		hostSend(unsafe.Pointer(unsafe.SliceData(rest)), int32(n))
-		rest = rest[n:]
-	}
+// hostPipe is the way to the host. Each Write is one frame.
+type hostPipe struct{}
+
+// Read implements io.Reader; frames are read by readFrame.
+func (hostPipe) Read([]byte) (int, error) { return 0, io.EOF }
+
+// Write implements io.Writer.
+func (hostPipe) Write(p []byte) (int, error) {
+	hostSend(unsafe.Pointer(unsafe.SliceData(p)), int32(len(p)))
 	return len(p), nil
 }
 
 // Close implements io.Closer.
-func (h *hostPipe) Close() error { return nil }
+func (hostPipe) Close() error { return nil }

@@ -60,7 +60,7 @@ func (s *Session) changedLocked() bool {
 	if s.maxInactive != nil {
 		return true
 	}
-	for _, e := range s.entries {
+	for _, e := range s.entries.list {
 		if e.dirty || e.fold() == nil && e.dirty {
 			return true
 		}

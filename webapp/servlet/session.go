@@ -18,13 +18,13 @@ type Session struct {
 	backend SessionBackend
 
 	mu          sync.Mutex
-	entries     map[string]*entry // guarded by mu
-	staged      *Changes          // guarded by mu; see Stage; then there are no entries
-	maxInactive *time.Duration    // guarded by mu; what this request has set
-	detached    bool              // guarded by mu; see Detach
-	over        bool              // guarded by mu; invalidated by this request
-	told        bool              // guarded by mu; its values have heard that it is replicated
-	frozen      bool              // a session that is told of in an event: nothing can be changed
+	entries     entries        // guarded by mu
+	staged      *Changes       // guarded by mu; see Stage; then there are no entries
+	maxInactive *time.Duration // guarded by mu; what this request has set
+	detached    bool           // guarded by mu; see Detach
+	over        bool           // guarded by mu; invalidated by this request
+	told        bool           // guarded by mu; its values have heard that it is replicated
+	frozen      bool           // a session that is told of in an event: nothing can be changed
 }
 
 // NewSession makes a view over a backend, for one request. It is for
@@ -103,13 +103,13 @@ func (s *Session) presentLocked() ([]string, error) {
 	}
 	names := make([]string, 0, len(stored)+1)
 	for _, n := range stored {
-		if e := s.entries[n]; e == nil || e.present() {
+		if e := s.entries.find(n); e == nil || e.present() {
 			names = append(names, n)
 		}
 	}
-	for n, e := range s.entries {
+	for _, e := range s.entries.list {
 		if e.present() && !e.exists {
-			names = append(names, n)
+			names = append(names, e.name)
 		}
 	}
 	sort.Strings(names)

@@ -2,6 +2,8 @@ package servlet_test
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -402,4 +404,27 @@ func FuzzDecode(f *testing.F) {
 		var c cart
 		_ = servlet.Decode(data, &c)
 	})
+}
+
+// Beyond some attributes a request finds them in another way.
+func TestSessionOfManyAttributes(t *testing.T) {
+	b := servlettest.NewSession("s")
+	s := request(t, b)
+	const n = 100
+	for i := range n {
+		check(t, servlet.Set(s, fmt.Sprintf("a%02d", i), i))
+	}
+	for i := range n {
+		if got := must[int](t)(servlet.Get[int](s, fmt.Sprintf("a%02d", i))); got != i {
+			t.Fatalf("attribute %d is %d", i, got)
+		}
+	}
+	check(t, s.Commit())
+	ch := b.Commits()[0].Attributes
+	if len(ch) != n || !slices.IsSortedFunc(ch, func(a, b servlet.Change) int { return strings.Compare(a.Name, b.Name) }) {
+		t.Errorf("%d changes, or not sorted", len(ch))
+	}
+	if names := must[[]string](t)(s.Names()); len(names) != n {
+		t.Errorf("%d names", len(names))
+	}
 }

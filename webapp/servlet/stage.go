@@ -25,7 +25,7 @@ func (s *Session) Stage(ch *Changes) error {
 // commit them: that of a request which its application's process answers. It is
 // false for what has to be compared with what there is.
 func (s *Session) stageWholeLocked(ch *Changes) bool {
-	if len(s.entries) > 0 || s.staged != nil || len(ch.Read) > 0 || s.context.cfg.Sessions.UnencodableLocal {
+	if len(s.entries.list) > 0 || s.staged != nil || len(ch.Read) > 0 || s.context.cfg.Sessions.UnencodableLocal {
 		return false
 	}
 	last := ""
@@ -59,7 +59,7 @@ func (s *Session) stageLocked(ch *Changes) error {
 		if err != nil {
 			return err
 		}
-		*e = entry{base: e.base, exists: e.exists, read: e.read, dirty: true, removed: c.Remove, bytes: c.Value}
+		*e = entry{name: c.Name, base: e.base, exists: e.exists, read: e.read, dirty: true, removed: c.Remove, bytes: c.Value}
 	}
 	for _, n := range ch.Read {
 		e, err := s.entryLocked(n)

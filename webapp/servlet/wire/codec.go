@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -61,16 +62,20 @@ func appendTime(b []byte, t time.Time) []byte {
 // appendHeaders writes the count of fields, then a name and a value for each.
 // A name with several values is written once for each.
 func appendHeaders(b []byte, h http.Header) []byte {
-	n := 0
-	for _, vv := range h {
-		n += len(vv)
-	}
-	b = appendUint(b, uint64(n))
+	const short = 0x7f // the largest count of one byte
+	at, n := len(b), 0
+	b = append(b, 0)
 	for k, vv := range h {
 		for _, v := range vv {
 			b = appendString(appendString(b, k), v)
 		}
+		n += len(vv)
 	}
+	if n > short {
+		var count [binary.MaxVarintLen64]byte
+		return slices.Replace(b, at, at+1, count[:binary.PutUvarint(count[:], uint64(n))]...)
+	}
+	b[at] = byte(n)
 	return b
 }
 

@@ -40,8 +40,13 @@ type Config struct {
 	// refuses streams.
 	Accept func(*Stream, Msg)
 	// Pump says that no goroutine runs Run: whoever waits for the peer
-	// reads, and handles what comes, until it has what it waits for.
+	// reads, and handles what comes, until it has what it waits for. Each
+	// frame is written at once. Heard says nothing.
 	Pump bool
+	// ReadFrame, if set, reads instead of the connection's Read: a whole
+	// frame into p. It returns the frame's length; if p is too short for it,
+	// the frame stays to be read again.
+	ReadFrame func(p []byte) (int, error)
 	// NextID, if set, gives the numbers of streams that this side opens.
 	NextID func() uint32
 	// Control is called for the frames of stream 0 except Ping and Pong, by
@@ -53,7 +58,7 @@ type Config struct {
 // until the end.
 type Conn struct {
 	rw  io.ReadWriteCloser
-	br  *bufio.Reader
+	br  *bufio.Reader // nil with Config.ReadFrame
 	out *outbox
 	cfg Config
 
@@ -73,11 +78,14 @@ type Conn struct {
 // NewConn makes a connection over rw, which it owns from now on.
 func NewConn(rw io.ReadWriteCloser, cfg Config) *Conn {
 	c := &Conn{
-		rw: rw, br: bufio.NewReaderSize(rw, 64<<10), out: newOutbox(rw), cfg: cfg,
+		rw: rw, out: newOutbox(rw), cfg: cfg,
 		streams: make(map[uint32]*Stream), next: 2, done: make(chan struct{}),
 	}
 	if cfg.Server {
 		c.next = 1
+	}
+	if cfg.ReadFrame == nil {
+		c.br = bufio.NewReaderSize(rw, 64<<10)
 	}
 	c.out.alone = cfg.Pump
 	if c.cfg.Window <= 0 {
@@ -211,7 +219,9 @@ func (c *Conn) Step() error {
 	h, m, err := c.Read(MaxPayload)
 	c.stepping = false
 	if err == nil {
-		c.heard.Store(time.Now().UnixNano())
+		if !c.cfg.Pump { // a guest would ask its host for the time
+			c.heard.Store(time.Now().UnixNano())
+		}
 		err = c.route(h, m)
 	}
 	if err != nil {
@@ -254,6 +264,9 @@ func (c *Conn) send(t Type, f Flags, stream uint32, m Frame) error {
 // Read returns the next frame of any stream, for the greeting before Run. limit
 // is the longest payload that is accepted.
 func (c *Conn) Read(limit int) (Header, Msg, error) {
+	if c.cfg.ReadFrame != nil {
+		return c.readFrame(limit)
+	}
 	head, err := c.br.Peek(HeaderLen)
 	if err != nil {
 		if len(head) > 0 && errors.Is(err, io.EOF) {
@@ -265,8 +278,8 @@ func (c *Conn) Read(limit int) (Header, Msg, error) {
 	if err != nil {
 		return h, Msg{}, err
 	}
-	if int(h.Length) > limit {
-		return h, Msg{}, fmt.Errorf("wire: %s frame of %d bytes, at most %d are allowed here", h.Type, h.Length, limit)
+	if err := h.within(limit); err != nil {
+		return h, Msg{}, err
 	}
 	_, _ = c.br.Discard(HeaderLen) // they are buffered
 	m := Msg{Type: h.Type, Flags: h.Flags}
@@ -275,6 +288,32 @@ func (c *Conn) Read(limit int) (Header, Msg, error) {
 	}
 	m.Payload = m.buf.b
 	return h, m, nil
+}
+
+// readFrame is Read with Config.ReadFrame.
+func (c *Conn) readFrame(limit int) (Header, Msg, error) {
+	p := getBuffer(classes[0])
+	n, err := c.cfg.ReadFrame(p.b)
+	if err == nil && n > len(p.b) {
+		p.free()
+		if n > HeaderLen+MaxPayload {
+			return Header{}, Msg{}, fmt.Errorf("wire: frame of %d bytes, at most %d are allowed", n, HeaderLen+MaxPayload)
+		}
+		p = getBuffer(n)
+		n, err = c.cfg.ReadFrame(p.b)
+	}
+	if err != nil {
+		return Header{}, Msg{}, err
+	}
+	p.b = p.b[:n]
+	h, payload, whole, err := ParseFrame(p.b)
+	if err == nil && (whole == 0 || whole != n) {
+		err = fmt.Errorf("wire: %d bytes are not one frame", n)
+	}
+	if err == nil {
+		err = h.within(limit)
+	}
+	return h, Msg{Type: h.Type, Flags: h.Flags, Payload: payload, buf: p}, err
 }
 
 // readPayload reads n bytes, and allocates for a large n only as they arrive.

@@ -238,3 +238,64 @@ func BenchmarkRoundTrip(b *testing.B) {
 		}
 	})
 }
+
+// What a guest reads, its host gives it a frame at a time.
+func TestReadFrame(t *testing.T) {
+	long := bytes.Repeat([]byte("x"), 3*classes[0])
+	for _, c := range []struct {
+		name  string
+		frame []byte
+		want  string // the payload; "" is an error
+	}{
+		{"short", AppendFrame(nil, TypeInvoke, 0, 1, []byte("hello")), "hello"},
+		{"longer than the first buffer", AppendFrame(nil, TypeInvoke, 0, 1, long), string(long)},
+		{"longer than its payload", append(AppendFrame(nil, TypeInvoke, 0, 1, []byte("hello")), 0), ""},
+		{"cut", AppendFrame(nil, TypeInvoke, 0, 1, []byte("hello"))[:HeaderLen+2], ""},
+		{"nothing", nil, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var got string
+			conn := NewConn(discard{}, Config{
+				Pump:      true,
+				ReadFrame: func(p []byte) (int, error) { copy(p, c.frame); return len(c.frame), nil },
+				Accept:    func(s *Stream, m Msg) { got = string(m.Payload); m.Free(); s.Close() },
+			})
+			if err := conn.Step(); (err == nil) != (c.want != "") || got != c.want {
+				t.Errorf("%d bytes, error %v; want %d bytes", len(got), err, len(c.want))
+			}
+		})
+	}
+}
+
+// discard takes what is written and has nothing to read.
+type discard struct{}
+
+func (discard) Read([]byte) (int, error)    { return 0, io.EOF }
+func (discard) Write(p []byte) (int, error) { return len(p), nil }
+func (discard) Close() error                { return nil }
+
+// Whoever waits for the first time sees what has come before.
+func TestReadyHasATokenForWhatHasCome(t *testing.T) {
+	s := newStream(NewConn(discard{}, Config{}))
+	s.queue = append(s.queue, Msg{Type: TypeEnd})
+	select {
+	case <-s.Ready():
+	default:
+		t.Error("a frame waits, and nothing is ready")
+	}
+	if _, ok, _ := s.TryRecv(); !ok {
+		t.Error("the frame is not there")
+	}
+	select {
+	case <-s.Ready():
+		t.Error("nothing waits, and something is ready")
+	default:
+	}
+}
+
+func TestHeaderCountOfMoreThanOneByte(t *testing.T) {
+	h := map[string][]string{"Many": make([]string, 300), "One": {"x"}}
+	if got := NewDecoder(appendHeaders([]byte{}, h)).Headers(); len(got["Many"]) != 300 || got.Get("One") != "x" {
+		t.Errorf("got %d values and %q", len(got["Many"]), got.Get("One"))
+	}
+}

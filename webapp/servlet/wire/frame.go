@@ -124,6 +124,14 @@ func ParseHeader(b []byte) (Header, error) {
 	return h, nil
 }
 
+// within checks the length against a limit that holds here.
+func (h Header) within(limit int) error {
+	if int(h.Length) > limit {
+		return fmt.Errorf("wire: %s frame of %d bytes, at most %d are allowed here", h.Type, h.Length, limit)
+	}
+	return nil
+}
+
 // AppendFrame appends a whole frame.
 func AppendFrame(b []byte, t Type, f Flags, stream uint32, payload []byte) []byte {
 	b = AppendHeader(b, Header{Length: uint32(len(payload)), Type: t, Flags: f, Stream: stream})

@@ -23,7 +23,8 @@ const (
 // ready to run add theirs first, and writes all of it with one system call.
 type outbox struct {
 	w io.Writer
-	// alone: no other goroutine may be needed (Config.Pump).
+	// alone: there is one thread, so each frame is written at once
+	// (Config.Pump).
 	alone bool
 
 	mu      sync.Mutex
@@ -45,6 +46,9 @@ func newOutbox(w io.Writer) *outbox {
 // send adds a frame and sees to it that it is written. It returns before that
 // if another goroutine is writing, and waits while too much is pending.
 func (o *outbox) send(frame []byte) error {
+	if o.alone {
+		return o.write(frame)
+	}
 	o.mu.Lock()
 	for len(o.pending) > maxPending && o.err == nil {
 		o.space.Wait()
@@ -54,6 +58,10 @@ func (o *outbox) send(frame []byte) error {
 
 // trySend is send, but drops the frame rather than wait.
 func (o *outbox) trySend(frame []byte) {
+	if o.alone {
+		_ = o.write(frame) // the error sticks
+		return
+	}
 	o.mu.Lock()
 	if o.err == nil && o.writing {
 		if len(o.pending) <= maxPending {
@@ -68,11 +76,6 @@ func (o *outbox) trySend(frame []byte) {
 	}
 	o.pending = append(o.pending, frame...)
 	o.writing = true
-	if o.alone {
-		o.mu.Unlock()
-		o.drain(0)
-		return
-	}
 	o.wg.Add(1)
 	o.mu.Unlock()
 	go func() {
@@ -93,13 +96,26 @@ func (o *outbox) addLocked(frame []byte) error {
 	}
 	o.writing = true
 	o.mu.Unlock()
-	if o.alone {
-		o.drain(0)
-		return nil
-	}
 	runtime.Gosched()
 	o.drain(rounds)
 	return nil
+}
+
+// write writes one frame.
+func (o *outbox) write(frame []byte) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err == nil {
+		_, err := o.w.Write(frame)
+		o.failLocked(err)
+	}
+	return o.err
+}
+
+func (o *outbox) failLocked(err error) {
+	if err != nil && o.err == nil {
+		o.err = fmt.Errorf("%w: writing frames: %w", ErrClosed, err)
+	}
 }
 
 // drain writes until nothing is pending, or after some rounds (0: no limit)
@@ -129,9 +145,7 @@ func (o *outbox) drain(limit int) {
 		if cap(batch) <= keepPending {
 			o.spare = batch[:0]
 		}
-		if err != nil && o.err == nil {
-			o.err = fmt.Errorf("%w: writing frames: %w", ErrClosed, err)
-		}
+		o.failLocked(err)
 		o.space.Broadcast()
 		o.mu.Unlock()
 	}

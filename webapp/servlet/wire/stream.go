@@ -32,15 +32,12 @@ type Stream struct {
 	owed   int           // guarded by mu; consumed, but not yet granted
 	asked  bool          // guarded by mu; the peer wants the body that this side sends
 	err    error         // guarded by mu
-	ready  chan struct{} // one token: queue or err has changed
+	ready  chan struct{} // one token: queue, asked or err has changed; made under mu by the first who waits
 	grant  chan struct{} // one token: credit or err has changed; made under mu by the first who waits
 }
 
 func newStream(c *Conn) *Stream {
-	return &Stream{
-		c: c, credit: c.cfg.Window, room: c.cfg.Window,
-		ready: make(chan struct{}, 1),
-	}
+	return &Stream{c: c, credit: c.cfg.Window, room: c.cfg.Window}
 }
 
 // ID is the stream's number.
@@ -187,7 +184,7 @@ func (s *Stream) Recv(ctx context.Context) (Msg, error) {
 		if m, ok, err := s.TryRecv(); ok || err != nil {
 			return m, err
 		}
-		if err := s.c.Wait(ctx, s.ready); err != nil && !errors.Is(err, ErrClosed) {
+		if err := s.c.Wait(ctx, s.Ready()); err != nil && !errors.Is(err, ErrClosed) {
 			return Msg{}, err
 		}
 	}
@@ -214,7 +211,20 @@ func (s *Stream) TryRecv() (m Msg, ok bool, err error) {
 }
 
 // Ready has a token when something may have arrived since the last TryRecv.
-func (s *Stream) Ready() <-chan struct{} { return s.ready }
+func (s *Stream) Ready() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ready == nil {
+		s.ready = make(chan struct{}, 1)
+		if s.head < len(s.queue) || s.asked || s.err != nil {
+			s.ready <- struct{}{}
+		}
+	}
+	return s.ready
+}
+
+// errEnded is what is left to say of a stream after Close.
+var errEnded = errors.New("wire: the stream is closed")
 
 // Close takes the stream out of the connection's table and frees what is in its
 // queue. What the peer still sends for it is dropped.
@@ -238,7 +248,7 @@ func (s *Stream) Close() {
 	}
 	s.queue, s.head, s.other = nil, 0, 0
 	if s.err == nil {
-		s.err = fmt.Errorf("wire: stream %d is closed", s.id)
+		s.err = errEnded
 	}
 }
 
