@@ -101,6 +101,9 @@ func (n *Node) away() {
 	n.jobs.do(func(ctx context.Context) {
 		if err := n.startOver(ctx); err != nil {
 			n.log.Error("starting over", "error", err)
+			if n.cfg.Failed != nil && n.life.Err() == nil {
+				n.cfg.Failed(fmt.Errorf("cluster: starting over: %w", err))
+			}
 		}
 	})
 }

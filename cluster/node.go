@@ -38,6 +38,14 @@ type Config struct {
 	Linger time.Duration
 	// Connect is the network, usually QUIC's.
 	Connect Connect
+	// CertificateEnds says when the node's certificate ends, for Status. Nil: it is
+	// not known.
+	CertificateEnds func() time.Time
+	// Failed is called, at most once for each reason, when the node could not be
+	// connected again after it had started over: it is in no cluster from then on, and
+	// should end. Nil: it is logged only. A node that has to give way to another one of
+	// its name hears of it by QUICConfig.Conflict.
+	Failed func(error)
 }
 
 // ErrClosed is what a closed Node says.
@@ -401,7 +409,10 @@ func (n *Node) Close(ctx context.Context) error {
 		return nil
 	}
 	network := n.network()
-	err := network.Leave(ctx)
+	if err := network.Leave(ctx); err != nil {
+		// They are leaving too, perhaps, and find out by themselves in any case.
+		n.log.Warn("leaving although not all other nodes have heard of it", "error", err)
+	}
 	if n.cfg.Linger > 0 && len(network.Live()) > 0 {
 		select {
 		case <-time.After(n.cfg.Linger):
@@ -410,7 +421,7 @@ func (n *Node) Close(ctx context.Context) error {
 	}
 	n.stop()
 	n.tasks.Wait()
-	err = errors.Join(err, network.Close(ctx))
+	err := network.Close(ctx)
 	for _, a := range *n.apps.Load() {
 		for _, d := range a.open() {
 			d.stop()
@@ -420,7 +431,7 @@ func (n *Node) Close(ctx context.Context) error {
 	}
 	n.jobs.close()
 	if err != nil {
-		return fmt.Errorf("cluster: leaving: %w", err)
+		return fmt.Errorf("cluster: closing the network: %w", err)
 	}
 	return nil
 }

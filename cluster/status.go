@@ -25,10 +25,12 @@ type Status struct {
 	Ready    bool           `json:"ready"`
 	Draining bool           `json:"draining,omitempty"`
 	Health   Health         `json:"health"`
-	Members  []MemberStatus `json:"members"` // the other nodes, by name
-	Caches   []CacheStatus  `json:"caches"`  // by name
-	Apps     []AppStatus    `json:"apps"`    // by key
-	Error    string         `json:"error,omitempty"`
+	// CertificateEnds is when the node's certificate ends; zero: it is not known.
+	CertificateEnds time.Time      `json:"certificateEnds,omitzero"`
+	Members         []MemberStatus `json:"members"` // the other nodes, by name
+	Caches          []CacheStatus  `json:"caches"`  // by name
+	Apps            []AppStatus    `json:"apps"`    // by key
+	Error           string         `json:"error,omitempty"`
 }
 
 // MemberStatus is another node, as this one sees it.
@@ -111,6 +113,9 @@ func (n *Node) Status() Status {
 	s := Status{
 		Node: n.cfg.Name, ID: n.ID(), Zone: n.cfg.Zone, Address: n.cfg.Address, Ready: n.Ready(), Draining: n.draining.Load(),
 		Members: []MemberStatus{}, Apps: []AppStatus{},
+	}
+	if n.cfg.CertificateEnds != nil {
+		s.CertificateEnds = n.cfg.CertificateEnds()
 	}
 	links := map[replica.NodeID]transport.PeerStats{}
 	if network := n.network(); network != nil {

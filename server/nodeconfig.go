@@ -1,7 +1,9 @@
 package server
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"time"
 
@@ -24,9 +26,7 @@ func (s *Server) nodeConfig(cfg *config.Config) (*cluster.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cluster.identity: %w", err)
 	}
-	if w := id.Warning(); w != "" {
-		s.log.Warn(w)
-	}
+	s.wait.Go(func() { warnOf(s.life, s.log, id.Warning) })
 	listen := string(c.Address)
 	address, err := membership.Advertise(listen, c.Advertise, c.Seeds)
 	if err != nil {
@@ -37,8 +37,9 @@ func (s *Server) nodeConfig(cfg *config.Config) (*cluster.Config, error) {
 	}
 	node := &cluster.Config{
 		Name: c.Name, Zone: c.Zone, Address: address.String(), Caches: caches(cfg), DataDir: cfg.Path(cfg.Server.DataDir), Linger: linger,
+		CertificateEnds: id.Ends, Failed: s.abort,
 		Connect: cluster.QUIC(cluster.QUICConfig{
-			Listen: listen, Identity: id, Seeds: c.Seeds, Logger: s.log.With("component", "cluster", "node", c.Name),
+			Listen: listen, Identity: id, Seeds: c.Seeds, Conflict: s.abort, Logger: s.log.With("component", "cluster", "node", c.Name),
 		}),
 	}
 	return node, nil
@@ -47,6 +48,34 @@ func (s *Server) nodeConfig(cfg *config.Config) (*cluster.Config, error) {
 // linger is how long a node that has left refuses the requests that were on their
 // way to it: longer than a message takes.
 const linger = 150 * time.Millisecond
+
+// How often the node's certificate is looked at, and how long the same warning is not
+// repeated.
+const (
+	lookEvery = time.Hour
+	warnEvery = 24 * time.Hour
+)
+
+// warnOf logs what warning says, at once when it is something else and then once a
+// day, until the context ends.
+func warnOf(ctx context.Context, log *slog.Logger, warning func() string) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	var said string
+	var at time.Time
+	for {
+		if w := warning(); w != said || w != "" && time.Since(at) >= warnEvery {
+			if said, at = w, time.Now(); w != "" {
+				log.Warn(w)
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
 
 // caches are the [[cache]] tables in the cluster's words.
 func caches(cfg *config.Config) []cluster.Cache {

@@ -58,6 +58,7 @@ type Server struct {
 
 	cluster *clustering // nil: none; set by Start
 
+	aborted  chan error // see Aborted
 	stopping atomic.Bool
 	// life ends when the server stops.
 	life     context.Context
@@ -86,7 +87,7 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	o.Version = cmp.Or(o.Version, "dev")
-	s := &Server{opt: o, log: o.Logger, cfg: cfg}
+	s := &Server{opt: o, log: o.Logger, cfg: cfg, aborted: make(chan error, 1)}
 	s.life, s.endLife = context.WithCancel(context.Background())
 	s.setLevel(cfg)
 	for i := range cfg.Connectors {
@@ -177,6 +178,19 @@ func (s *Server) Settled(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// Aborted tells that the server cannot go on, and why: another node has its name, and
+// this one had to give way, or it could not join its cluster again. Whoever has started
+// the server stops it then. It tells of one reason at most.
+func (s *Server) Aborted() <-chan error { return s.aborted }
+
+// abort has the server ended by whoever has started it.
+func (s *Server) abort(err error) {
+	select {
+	case s.aborted <- err:
+	default: // it has been told another reason
+	}
 }
 
 // Drained is how long Stop waits for open requests: [server] drain-timeout.

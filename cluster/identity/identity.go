@@ -83,8 +83,11 @@ func (id *Identity) Cluster() string { return id.material().cluster }
 // GossipKey is the key of the gossip's packets, 32 bytes. It is not to be changed.
 func (id *Identity) GossipKey() []byte { return id.gossip }
 
+// Ends is when the node's certificate ends.
+func (id *Identity) Ends() time.Time { return id.material().cert.Leaf.NotAfter }
+
 // Warning says what an operator should know of the files: that the certificate
-// ends within [WarnBefore], or that new files could not be taken up. "" if there
+// ends within [WarnBefore] or has ended, or that new files could not be taken up. "" if there
 // is nothing to say.
 func (id *Identity) Warning() string {
 	m := id.material()
@@ -94,7 +97,10 @@ func (id *Identity) Warning() string {
 	if failed != nil {
 		return fmt.Sprintf("the files in %s have changed and are not used: %v", id.dir, failed)
 	}
-	if end := m.cert.Leaf.NotAfter; id.now().Add(WarnBefore).After(end) {
+	switch now, end := id.now(), m.cert.Leaf.NotAfter; {
+	case now.After(end):
+		return fmt.Sprintf("the certificate of node %s has ended on %s, and no other node connects to it: make another with \"serval cluster enroll %s --out %s\"; no restart is needed", m.name, day(end), m.name, id.dir)
+	case now.Add(WarnBefore).After(end):
 		return fmt.Sprintf("the certificate of node %s ends on %s: make another with \"serval cluster enroll %s --out %s\"; no restart is needed", m.name, day(end), m.name, id.dir)
 	}
 	return ""

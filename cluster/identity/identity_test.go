@@ -144,6 +144,13 @@ func TestWarningBeforeTheEnd(t *testing.T) {
 	if w := id.Warning(); !strings.Contains(w, "serval cluster enroll a --out "+dirs["a"]) {
 		t.Errorf("got %q", w)
 	}
+	if left := time.Until(id.Ends()); left < NodeLifetime-time.Hour || left > NodeLifetime {
+		t.Errorf("it ends in %v", left)
+	}
+	id.now = func() time.Time { return time.Now().Add(NodeLifetime + time.Hour) }
+	if w := id.Warning(); !strings.Contains(w, "has ended on") {
+		t.Errorf("after the end: %q", w)
+	}
 }
 
 func TestEnrollingAgainNeedsNoRestart(t *testing.T) {

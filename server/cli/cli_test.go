@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -42,7 +43,8 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// TestScripts runs testdata/*.txtar. Beside serval they have
+// TestScripts runs testdata/*.txtar. Beside serval they have addresses for cluster
+// nodes, $FREE1 to $FREE3, and
 //
 //	await HOME         wait until the server of the home is ready
 //	get HOME PATH      print the answer's status and body
@@ -56,9 +58,30 @@ func TestScripts(t *testing.T) {
 			e.Vars = append(e.Vars, env...)
 			e.Setenv("HOME", home)
 			e.Setenv("XDG_CACHE_HOME", filepath.Join(home, "cache"))
+			for i := range 3 {
+				e.Setenv(fmt.Sprintf("FREE%d", i+1), freeAddress(t))
+			}
 			return os.MkdirAll(home, 0o755)
 		},
 	})
+}
+
+// freeAddress is an address that was free for UDP and TCP a moment ago.
+func freeAddress(t *testing.T) string {
+	for range 20 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := net.ListenPacket("udp", l.Addr().String())
+		_ = l.Close()
+		if err == nil {
+			_ = p.Close()
+			return l.Addr().String()
+		}
+	}
+	t.Fatal("no address is free for UDP and TCP")
+	return ""
 }
 
 // goEnvironment lets scripts use the machine's Go caches.

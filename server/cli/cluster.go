@@ -55,7 +55,7 @@ func (c *clusterStatusCmd) Run(e *env) error {
 	if c.JSON {
 		return e.json(nodes)
 	}
-	e.printf("%s", clusterView{nodes: nodes}.String())
+	e.printf("%s", clusterView{nodes: nodes, now: time.Now()}.String())
 	return nil
 }
 
@@ -82,7 +82,7 @@ func (c *clusterStatusCmd) watch(e *env, client *control.Client) error {
 			}
 		default:
 			now := time.Now()
-			v = clusterView{nodes: nodes, before: v.nodes, elapsed: now.Sub(last)}
+			v = clusterView{nodes: nodes, before: v.nodes, elapsed: now.Sub(last), now: now}
 			last = now
 			if isTerminal(e.Stdout) {
 				e.printf("\x1b[H\x1b[2J")

@@ -25,18 +25,22 @@ func threeNodes() []cluster.Status {
 		}
 	}
 	return []cluster.Status{
-		{Node: "node1", ID: 11, Zone: "a", Address: "10.0.0.1:4000", Ready: true, Caches: []cluster.CacheStatus{cache},
+		{Node: "node1", ID: 11, Zone: "a", Address: "10.0.0.1:4000", Ready: true, CertificateEnds: today.Add(100*24*time.Hour + time.Minute),
+			Health: cluster.Health{Deaths: 2, Crashes: 1, FalseAlarms: 1, Returns: 1, Suspicions: 3, Pauses: 4}, Caches: []cluster.CacheStatus{cache},
 			Apps: []cluster.AppStatus{app(600, 400, "x", 12345)}, Members: []cluster.MemberStatus{
 				{Name: "node2", Address: "10.0.0.2:4000", Connected: true, Lagging: true, RTT: 234567, Sent: 5 << 20, Received: 3000, Queued: 70 << 20},
 				{Name: "node3", Address: "10.0.0.3:4000"},
 			}},
-		{Node: "node2", ID: 12, Zone: "b", Address: "10.0.0.2:4000", Draining: true, Caches: []cluster.CacheStatus{cache},
+		{Node: "node2", ID: 12, Zone: "b", Address: "10.0.0.2:4000", Draining: true, CertificateEnds: today.Add(-time.Hour), Caches: []cluster.CacheStatus{cache},
 			Apps: []cluster.AppStatus{app(400, 600, "y", 99)}, Members: []cluster.MemberStatus{
 				{Name: "node1", Address: "10.0.0.1:4000", Connected: true, RTT: 200000, Sent: 100 << 10, Received: 11 << 30},
 			}},
 		{Node: "node3", Address: "10.0.0.3:4000", Error: "no answer within 1s"},
 	}
 }
+
+// today is when they say it.
+var today = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // golden compares with a file of testdata, which UPDATE=1 writes.
 func golden(t *testing.T, name, got string) {
@@ -58,8 +62,8 @@ func TestClusterView(t *testing.T) {
 	before[0].Apps[0].Counters.Commits -= 345
 	before[0].Members[0].Sent -= 1 << 20
 	before[1].ID = 7 // another incarnation
-	golden(t, "cluster-status.golden", clusterView{nodes: threeNodes()}.String())
-	golden(t, "cluster-watch.golden", clusterView{nodes: threeNodes(), before: before, elapsed: 500 * time.Millisecond}.String())
+	golden(t, "cluster-status.golden", clusterView{nodes: threeNodes(), now: today}.String())
+	golden(t, "cluster-watch.golden", clusterView{nodes: threeNodes(), before: before, elapsed: 500 * time.Millisecond, now: today}.String())
 	alone := []cluster.Status{{Node: "node1", Address: "10.0.0.1:4000", Ready: true}}
 	if got := (clusterView{nodes: alone}).String(); !strings.Contains(got, "no application keeps") || strings.Contains(got, "LINK") {
 		t.Errorf("a node alone:\n%s", got)

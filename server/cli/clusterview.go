@@ -18,14 +18,12 @@ type clusterView struct {
 	// before is what they said the time elapsed earlier, for rates; nil: none.
 	before  []cluster.Status
 	elapsed time.Duration
+	now     time.Time // for the days that certificates have left
 }
 
 // String is the view as text.
 func (v clusterView) String() string {
-	parts := []string{v.nodeTable(), v.appTable()}
-	if links := v.linkTable(); links != "" {
-		parts = append(parts, links)
-	}
+	parts := []string{v.nodeTable(), v.appTable(), v.linkTable(), v.healthTable()}
 	if len(v.nodes) > 0 {
 		parts = append(parts, cacheTable(v.nodes[0].Caches))
 	}
@@ -209,6 +207,39 @@ func (v clusterView) linkTable() string {
 			}
 		}
 	})
+}
+
+// healthTable says how well the nodes see each other.
+func (v clusterView) healthTable() string {
+	if !slices.ContainsFunc(v.nodes, func(n cluster.Status) bool { return n.Error == "" }) {
+		return ""
+	}
+	return table(func(w *tabwriter.Writer) {
+		fmt.Fprintln(w, "HEALTH\tDEATHS\tCRASHES\tFALSE ALARMS\tRETURNS\tSUSPICIONS\tPAUSES\tCERTIFICATE")
+		for i := range v.nodes {
+			n := &v.nodes[i]
+			if n.Error != "" {
+				continue
+			}
+			h := n.Health
+			fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", n.Node, h.Deaths, h.Crashes, h.FalseAlarms, h.Returns, h.Suspicions, h.Pauses, v.daysLeft(n.CertificateEnds))
+		}
+	})
+}
+
+// daysLeft is for how many whole days a certificate is still good.
+func (v clusterView) daysLeft(end time.Time) string {
+	left := end.Sub(v.now)
+	switch days := int(left / (24 * time.Hour)); {
+	case end.IsZero():
+		return "-"
+	case left <= 0:
+		return "ENDED " + end.UTC().Format(time.DateOnly)
+	case days == 1:
+		return "1 day left"
+	default:
+		return strconv.Itoa(days) + " days left"
+	}
 }
 
 // cacheTable lists the settings of caches.

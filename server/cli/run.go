@@ -84,6 +84,9 @@ func (c *runCmd) attend(e *env, s *server.Server, log *slog.Logger, signals <-ch
 				continue
 			}
 			return c.stop(s, log, signals, sig)
+		case err := <-s.Aborted():
+			log.Error("the server cannot go on", "error", err)
+			return errors.Join(err, c.stop(s, log, signals, nil))
 		case <-e.ctx.Done():
 			return c.stop(s, log, signals, nil)
 		}
