@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -76,7 +77,8 @@ func (b *bench) cells(ctx context.Context, s system, r *running, app string, cel
 		if c.sessions && s.noSessions || c.name == "read" && strings.HasPrefix(s.name, "redis") {
 			continue
 		}
-		rep, err := b.Run(ctx, r.targets, r.pids(), b.o.warm, b.o.length, c.load(app, s.cookie)...)
+		args := append(c.load(app, s.cookie), "-c", strconv.Itoa(b.o.conns))
+		rep, err := b.Run(ctx, r.targets, r.pids(), b.o.warm, b.o.length, args...)
 		p := sample{System: s.name, Cell: c.name, Report: rep}
 		if err != nil {
 			p.Problem = err.Error()

@@ -17,7 +17,7 @@ import (
 // options are the command's flags.
 type options struct {
 	systems, cells, extras string
-	rounds                 int
+	rounds, conns          int
 	length, warm, jit      time.Duration
 	out                    string
 	quick, list, halt      bool
@@ -29,6 +29,7 @@ func main() {
 	flag.StringVar(&o.cells, "cells", "", "cells to measure, comma-separated (default all)")
 	flag.StringVar(&o.extras, "extras", "all", "other measurements, comma-separated: start, idle, memory, join, failover; all or none")
 	flag.IntVar(&o.rounds, "rounds", 3, "interleaved rounds")
+	flag.IntVar(&o.conns, "c", 32, "connections of the load generator at full speed")
 	flag.DurationVar(&o.length, "d", 5*time.Second, "length of one measurement")
 	flag.DurationVar(&o.warm, "warm", 2*time.Second, "warm-up before each measurement")
 	flag.DurationVar(&o.jit, "jit", 30*time.Second, "warm-up of a Java system after its start (Tomcat gains until 60s)")

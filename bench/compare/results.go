@@ -30,13 +30,14 @@ type results struct {
 	When    time.Time `json:"when"`
 	Machine string    `json:"machine"`
 	Halt    bool      `json:"halt"` // idle CPUs halted
+	Conns   int       `json:"connections"`
 	Rounds  int       `json:"rounds"`
 	Length  string    `json:"length"`
 	Samples []sample  `json:"samples"`
 }
 
 func newResults(o options) *results {
-	return &results{When: time.Now().UTC().Truncate(time.Second), Machine: machine(), Halt: o.halt, Rounds: o.rounds, Length: o.length.String()}
+	return &results{When: time.Now().UTC().Truncate(time.Second), Machine: machine(), Halt: o.halt, Conns: o.conns, Rounds: o.rounds, Length: o.length.String()}
 }
 
 // machine describes this machine in a line.
@@ -146,8 +147,8 @@ func (r *results) markdown() string {
 	if r.Halt {
 		cpus = "halting when idle"
 	}
-	fmt.Fprintf(&b, "Measured %s on %s, CPUs %s; %d round(s) of %s a cell. Median (lowest–highest) of the rounds.\n",
-		r.When.Format("2006-01-02 15:04 UTC"), r.Machine, cpus, r.Rounds, r.Length)
+	fmt.Fprintf(&b, "Measured %s on %s, CPUs %s, %d connections; %d round(s) of %s a cell. Median (lowest–highest) of the rounds.\n",
+		r.When.Format("2006-01-02 15:04 UTC"), r.Machine, cpus, r.Conns, r.Rounds, r.Length)
 	for _, c := range cells {
 		r.cellTable(&b, c.name)
 	}
