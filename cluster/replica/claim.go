@@ -16,6 +16,7 @@ type claim struct {
 	doubt time.Duration
 	sent  time.Duration
 	idle  bool // begun without a request: it counts in adopting
+	renew bool // by the home itself, which goes on being it
 }
 
 // benefit is how long a home that only others see is waited for.
@@ -47,10 +48,13 @@ func (n *Node) scope(id SessionID) []NodeID {
 }
 
 func (n *Node) startClaim(s *session) {
-	if s.claim != nil {
-		return
+	if s.claim == nil {
+		n.startClaimAs(s, false)
 	}
-	c := &claim{reign: Reign{max(s.reign.Epoch, s.promised.Epoch) + 1, n.cfg.Self}, former: s.reign.Home, promised: map[NodeID]bool{}, sent: n.now}
+}
+
+func (n *Node) startClaimAs(s *session, renew bool) {
+	c := &claim{renew: renew, reign: Reign{max(s.reign.Epoch, s.promised.Epoch) + 1, n.cfg.Self}, former: s.reign.Home, promised: map[NodeID]bool{}, sent: n.now}
 	for _, id := range append(slices.Clone(n.scope(s.ID)), s.reign.Home) {
 		if id != n.cfg.Self && n.alive(id) {
 			c.promised[id] = false
@@ -70,35 +74,10 @@ func (n *Node) startClaim(s *session) {
 	s.claim, s.fresh = c, n.now
 	s.promised = c.reign
 	if n.cfg.Strict {
-		s.sets = append(s.sets, OwnerSet{c.reign, Owners(s.ID, n.cfg.Self, n.cfg.Owners, n.members)})
+		s.sets = append(s.sets, OwnerSet{Reign: c.reign, Nodes: Owners(s.ID, n.cfg.Self, n.cfg.Owners, n.members)})
 	}
 	n.sendClaims(s)
 	n.finishClaim(s)
-}
-
-// majorityOf is how many of an owner set must agree in the strict profile: a
-// majority, or all whose memory is not known to be lost if those are fewer. Then
-// everyone who can still have a change, or a promise, is among them, so that two
-// majorities meet as before; and a set that some of its nodes have left for ever
-// does not keep its session from being served. It is one at least.
-func (n *Node) majorityOf(nodes []NodeID) int {
-	left := 0
-	for _, id := range nodes {
-		if !n.isOver(id) {
-			left++
-		}
-	}
-	return max(1, min(len(nodes)/2+1, left))
-}
-
-// isOver reports whether an incarnation of a node is known to be no more: its
-// process was seen to end, or the node of its name is there as another one.
-func (n *Node) isOver(id NodeID) bool {
-	if n.isDead(id) {
-		return true
-	}
-	name, known := n.former[id]
-	return known && slices.ContainsFunc(n.members, func(m Member) bool { return m.Name == name && m.ID != id })
 }
 
 func (n *Node) isDead(id NodeID) bool { _, dead := n.dead[id]; return dead }
@@ -137,11 +116,34 @@ func (n *Node) sendClaims(s *session) {
 	if n.cfg.Strict {
 		m.Nodes = s.sets[len(s.sets)-1].Nodes
 	}
+	all := c.complete()
 	for _, id := range sortedKeys(c.promised) {
-		if !c.promised[id] {
+		if all || !c.promised[id] {
 			n.send(id, m)
 		}
 	}
+}
+
+// complete reports whether all that were asked have promised.
+func (c *claim) complete() bool {
+	for _, ok := range c.promised {
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// stuckRetry is when those who have promised are asked again, because they do not
+// suffice: they may have learned meanwhile that an owner is over.
+const stuckRetry = 2 * time.Second
+
+// claimAgain is after which time a claim is said again.
+func (n *Node) claimAgain(c *claim) time.Duration {
+	if c.complete() {
+		return stuckRetry
+	}
+	return n.urgent()
 }
 
 func (n *Node) onClaim(from NodeID, m Claim) {
@@ -158,7 +160,7 @@ func (n *Node) promise(from NodeID, s *session, m Claim) {
 	if s.claim != nil && m.Reign.Compare(s.claim.reign) > 0 {
 		n.abandon(s, m.Reign.Home)
 	}
-	p := Promise{ID: m.ID, Reign: m.Reign, Sets: slices.Clone(s.sets)}
+	p := Promise{ID: m.ID, Reign: m.Reign, Sets: n.setsOf(s)}
 	home := m.Former
 	if s.reign.Epoch > 0 {
 		home = s.reign.Home
@@ -173,7 +175,7 @@ func (n *Node) promise(from NodeID, s *session, m Claim) {
 	s.promised, s.fresh = m.Reign, n.now
 	n.lose(s, m.Reign.Home)
 	if n.cfg.Strict {
-		addSet(s, OwnerSet{m.Reign, m.Nodes})
+		addSet(s, OwnerSet{Reign: m.Reign, Nodes: m.Nodes})
 	}
 	if s.Known() {
 		p.Idle = n.now - s.slot.used
@@ -182,13 +184,6 @@ func (n *Node) promise(from NodeID, s *session, m Claim) {
 		}
 	}
 	n.send(from, p)
-}
-
-func addSet(s *session, set OwnerSet) {
-	if !slices.ContainsFunc(s.sets, func(o OwnerSet) bool { return o.Reign == set.Reign }) {
-		s.sets = append(s.sets, set)
-		slices.SortFunc(s.sets, func(a, b OwnerSet) int { return a.Reign.Compare(b.Reign) })
-	}
 }
 
 func (n *Node) onPromise(from NodeID, m Promise) {
@@ -230,15 +225,17 @@ func (n *Node) finishClaim(s *session) {
 	if c == nil {
 		return
 	}
-	for _, ok := range c.promised {
-		if !ok {
-			return
-		}
+	if !c.complete() && !c.renew { // a home has all there is
+		return
 	}
 	if n.cfg.Strict && !n.majoritiesPromised(s) {
 		return
 	}
 	n.dropClaim(s)
+	if c.renew {
+		n.renewed(s, c)
+		return
+	}
 	if !s.Known() || s.Life.Kind != Live {
 		n.answer(s, Answer{Verdict: Unknown})
 		return
@@ -266,27 +263,6 @@ func (n *Node) endDoubt(s *session) {
 		}
 	}
 	n.finishClaim(s)
-}
-
-func (n *Node) majoritiesPromised(s *session) bool {
-	if len(s.sets) < 2 {
-		return false // whose majority?
-	}
-	for _, set := range s.sets {
-		if set.Reign == s.claim.reign {
-			continue
-		}
-		have := 0
-		for _, id := range set.Nodes {
-			if id == n.cfg.Self || s.claim.promised[id] {
-				have++
-			}
-		}
-		if have < n.majorityOf(set.Nodes) {
-			return false
-		}
-	}
-	return true
 }
 
 // answer gives the verdict to all requests that wait for the session.

@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"slices"
 	"time"
 )
 
@@ -19,7 +18,7 @@ func (n *Node) grant(s *session, to NodeID) {
 func (n *Node) sendGrant(s *session) {
 	s.handedAt = n.now
 	n.emit(Send{
-		To: s.handed.Home, Message: Grant{s.handed, s.State.Clone(), slices.Clone(s.sets), n.now - s.slot.used},
+		To: s.handed.Home, Message: Grant{s.handed, s.State.Clone(), n.setsOf(s), n.now - s.slot.used},
 		Bulk: n.now-s.slot.used > time.Second,
 	})
 }

@@ -19,5 +19,5 @@ func (n *Node) HandOver(now time.Duration, id SessionID, to NodeID) bool {
 // mayGrant reports whether a session can be handed to a node: it is at home here,
 // and nobody waits for a change of it.
 func (n *Node) mayGrant(s *session, to NodeID) bool {
-	return n.isHome(s) && s.Life.Kind == Live && s.Known() && len(s.writes) == 0 && n.reachable(to)
+	return n.isHome(s) && s.claim == nil && s.Life.Kind == Live && s.Known() && len(s.writes) == 0 && n.reachable(to)
 }

@@ -16,7 +16,7 @@ func (n *Node) Create(now time.Duration, id SessionID) {
 	s.reign = Reign{Epoch: 1, Home: n.cfg.Self}
 	s.promised, s.confirmed, s.slot.used, s.mine = s.reign, n.now, n.now, true
 	if n.cfg.Strict {
-		s.sets = []OwnerSet{{s.reign, n.ownersFor(s)}}
+		s.sets = []OwnerSet{{Reign: s.reign, Nodes: n.ownersFor(s), First: true}}
 	}
 	n.note(s)
 }
@@ -93,10 +93,11 @@ func (n *Node) Rename(now time.Duration, id uint64, sid, newID SessionID) {
 	// The new id is a session of its own: its first version is new too.
 	_ = next.Write(dot, nil)
 	t := n.get(newID)
-	t.State, t.reign, t.confirmed, t.sets = next, s.reign, s.confirmed, slices.Clone(s.sets)
+	promised, sets := s.inherit()
+	t.State, t.reign, t.confirmed, t.sets = next, s.reign, s.confirmed, sets
 	t.mine, t.slot.used, t.fresh = true, n.now, n.now
-	if t.promised.Compare(s.promised) < 0 {
-		t.promised = s.promised
+	if t.promised.Compare(promised) < 0 {
+		t.promised = promised
 	}
 	keep := n.keepDead(s)
 	d := s.State.End(Life{Kind: Renamed, Dot: dot, NewID: newID})
@@ -175,9 +176,8 @@ func (n *Node) settle(s *session) {
 	if s.reign.Home != n.cfg.Self || s.promised.Home != n.cfg.Self {
 		return
 	}
-	if n.cfg.Strict && len(s.sets) > 1 && n.majorityHas(s, s.sets[len(s.sets)-1].Nodes, s.latest()) {
-		// The new owners have all there is: the earlier ones are needed no more.
-		s.sets = s.sets[len(s.sets)-1:]
+	if last := len(s.sets) - 1; n.cfg.Strict && last > 0 && s.sets[last].Reign == s.reign && n.majorityHas(s, s.sets[last].Nodes, s.latest()) {
+		n.succeedSets(s)
 	}
 	k := 0
 	for ; k < len(s.writes); k++ {

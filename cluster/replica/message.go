@@ -51,7 +51,8 @@ type Copy struct {
 // change is safe when a majority of the set has it.
 type OwnerSet struct {
 	Reign Reign
-	Nodes []NodeID
+	Nodes []NodeID // 0 for one whose memory is known to be lost
+	First bool     // a majority of it has all there is: the sets of earlier reigns are done with
 }
 
 // Touch says that the session has been used at home.

@@ -85,7 +85,12 @@ func (n *Node) emit(e Effect)                 { n.out = append(n.out, e) }
 func (n *Node) send(to NodeID, m Message)     { n.emit(Send{To: to, Message: m}) }
 func (n *Node) sendBulk(to NodeID, m Message) { n.emit(Send{To: to, Message: m, Bulk: true}) }
 func (n *Node) alive(id NodeID) bool          { return n.member(id) >= 0 }
-func (n *Node) isHome(s *session) bool        { return s.reign.Home == n.cfg.Self && s.promised == s.reign }
+
+// isHome reports whether a session is at home here. A home that renews its reign stays
+// one meanwhile.
+func (n *Node) isHome(s *session) bool {
+	return s.reign.Home == n.cfg.Self && (s.promised == s.reign || s.renewing())
+}
 
 func (n *Node) member(id NodeID) int {
 	i, ok := slices.BinarySearch(n.ids, id)
@@ -159,6 +164,7 @@ func (n *Node) View(now time.Duration, members []Member) {
 			delete(n.gone, m.ID)
 			delete(n.strays, m.ID)
 			delete(n.former, m.ID)
+			delete(n.dead, m.ID)
 			p.back, p.tell = now, true
 		}
 		peers = append(peers, p)

@@ -15,7 +15,8 @@ type net struct {
 	down  map[NodeID]bool
 	seen  []Effect // all but Send
 	cut   func(from, to NodeID, m Message) bool
-	mute  bool // nobody ends what is overdue
+	mute  bool              // nobody ends what is overdue
+	names map[NodeID]string // of those that have started again
 }
 
 func newNet(t *testing.T, count int, cfg Config) *net {
@@ -32,7 +33,12 @@ func newNet(t *testing.T, count int, cfg Config) *net {
 	return c
 }
 
-func (c *net) member(id NodeID) Member { return Member{ID: id, Name: string(rune('a' + id))} }
+func (c *net) member(id NodeID) Member {
+	if name := c.names[id]; name != "" {
+		return Member{ID: id, Name: name}
+	}
+	return Member{ID: id, Name: string(rune('a' + id))}
+}
 
 // view shows every node those that are up.
 func (c *net) view() {

@@ -253,7 +253,7 @@ func (n *Node) copyOf(s *session) Copy {
 	if s.Life.Kind != Live {
 		since = s.endedAt
 	}
-	return Copy{s.reign, s.State.Clone(), slices.Clone(s.sets), n.now - since}
+	return Copy{s.reign, s.State.Clone(), n.setsOf(s), n.now - since}
 }
 
 // merge joins a copy that came from elsewhere.
@@ -341,7 +341,7 @@ func (n *Node) takeCopy(from NodeID, s *session, m Copy) {
 		return // half of a rename is none: what it became has been asked for
 	}
 	n.send(from, Ack{s.ID, m.Reign, m.State.latest(), s.sumNow()})
-	if !s.SameAs(m.State) {
+	if m.State.Known() && !s.SameAs(m.State) {
 		n.send(from, n.copyOf(s))
 	}
 }

@@ -139,7 +139,11 @@ func appendSets(b []byte, sets []OwnerSet) []byte {
 	b = binary.AppendUvarint(b, uint64(len(sets)))
 	for _, set := range sets {
 		b = appendReign(b, set.Reign)
-		b = binary.AppendUvarint(b, uint64(len(set.Nodes)))
+		nodes := uint64(len(set.Nodes)) << 1
+		if set.First {
+			nodes |= 1
+		}
+		b = binary.AppendUvarint(b, nodes)
 		for _, id := range set.Nodes {
 			b = binary.LittleEndian.AppendUint32(b, id)
 		}

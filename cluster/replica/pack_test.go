@@ -36,7 +36,7 @@ func TestPackedSessionsAreKept(t *testing.T) {
 				s.promised.Epoch++
 			}
 			if rapid.Bool().Draw(t, "strict") {
-				s.sets = []OwnerSet{{s.reign, []NodeID{1, 2}}, {s.promised, nil}}
+				s.sets = []OwnerSet{{Reign: s.reign, Nodes: []NodeID{1, 2}, First: true}, {Reign: s.promised}}
 			}
 			s.asked, s.endedAt, s.keep, s.confirmed = 5, 6, 7, 8
 			s.noteCopy(9)

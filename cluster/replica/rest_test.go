@@ -20,7 +20,7 @@ func TestCopiesAtRestAreLikeOthers(t *testing.T) {
 		atRest bool
 	}{
 		{"at rest", 1, Copy{Reign: Reign{3, 1}, State: state("s"), Idle: time.Minute}, true},
-		{"with owner sets", 1, Copy{Reign: Reign{3, 1}, State: state("s"), Sets: []OwnerSet{{Reign{3, 1}, []NodeID{1, 2}}}, Idle: time.Minute}, true},
+		{"with owner sets", 1, Copy{Reign: Reign{3, 1}, State: state("s"), Sets: []OwnerSet{{Reign: Reign{3, 1}, Nodes: []NodeID{1, 2}}}, Idle: time.Minute}, true},
 		{"just used", 1, Copy{Reign: Reign{3, 1}, State: state("s")}, false},
 		{"of another backup", 3, Copy{Reign: Reign{3, 1}, State: state("s"), Idle: time.Minute}, false},
 		{"too old", 1, Copy{Reign: Reign{3, 1}, State: state("s"), Idle: 40 * time.Minute}, false},

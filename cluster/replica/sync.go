@@ -169,7 +169,7 @@ func (n *Node) visit(i uint32, sl *slot) bool {
 		n.tellHome(Has{s.ID, s.reign})
 	}
 	if n.isHome(s) && s.claim == nil {
-		if n.settled(s) {
+		if n.settled(s) && !n.worn(s) {
 			if sl.hot != 0 {
 				n.note(s)
 			}
@@ -181,6 +181,7 @@ func (n *Node) visit(i uint32, sl *slot) bool {
 		level, stalled := n.resync(s)
 		if level {
 			n.release(s)
+			n.renew(s)
 		}
 		n.note(s)
 		return !stalled

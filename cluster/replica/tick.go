@@ -52,6 +52,7 @@ func (n *Node) tend(s *session) {
 	if n.isHome(s) && s.claim == nil {
 		if level, _ := n.resync(s); level {
 			n.release(s)
+			n.renew(s)
 		}
 	}
 	next := n.age(s)
@@ -81,7 +82,7 @@ func (n *Node) urgent() time.Duration { return min(n.cfg.Retry, urgentRetry) }
 
 // urge sees to those that wait for the session.
 func (n *Node) urge(s *session) {
-	if c := s.claim; c != nil && n.now-c.sent >= n.urgent() {
+	if c := s.claim; c != nil && n.now-c.sent >= n.claimAgain(c) {
 		n.sendClaims(s)
 	}
 	n.endDoubt(s)
@@ -117,7 +118,7 @@ func (n *Node) dueOf(s *session) time.Duration {
 		due = min(due, s.writes[0].deadline)
 	}
 	if c := s.claim; c != nil {
-		due = min(due, c.sent+n.urgent())
+		due = min(due, c.sent+n.claimAgain(c))
 		if c.doubt > n.now {
 			due = min(due, c.doubt)
 		}

@@ -163,7 +163,8 @@ func (r *reader) sets() []OwnerSet {
 	list := make([]OwnerSet, n)
 	for i := range list {
 		list[i].Reign = r.reign()
-		list[i].Nodes = make([]NodeID, r.uvarint())
+		nodes := r.uvarint()
+		list[i].Nodes, list[i].First = make([]NodeID, nodes>>1), nodes&1 != 0
 		for j := range list[i].Nodes {
 			list[i].Nodes[j] = r.u32()
 		}

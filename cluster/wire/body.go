@@ -52,19 +52,23 @@ func (r *reader) nodes() []replica.NodeID {
 func appendSets(b []byte, sets []replica.OwnerSet) []byte {
 	b = appendUvarint(b, uint64(len(sets)))
 	for _, s := range sets {
-		b = appendNodes(appendReign(b, s.Reign), s.Nodes)
+		first := byte(0)
+		if s.First {
+			first = 1
+		}
+		b = appendNodes(append(appendReign(b, s.Reign), first), s.Nodes)
 	}
 	return b
 }
 
 func (r *reader) sets() []replica.OwnerSet {
-	n := r.count(3, "number of owner sets")
+	n := r.count(4, "number of owner sets")
 	if n == 0 {
 		return nil
 	}
 	out := make([]replica.OwnerSet, n)
 	for i := range out {
-		out[i] = replica.OwnerSet{Reign: r.reign(), Nodes: r.nodes()}
+		out[i] = replica.OwnerSet{Reign: r.reign(), First: r.bool("first owner set"), Nodes: r.nodes()}
 	}
 	return out
 }

@@ -145,7 +145,7 @@ func drawState(t *rapid.T) *replica.State {
 func drawSets(t *rapid.T) []replica.OwnerSet {
 	var out []replica.OwnerSet
 	for range rapid.IntRange(0, 2).Draw(t, "sets") {
-		out = append(out, replica.OwnerSet{Reign: drawReign(t), Nodes: drawNodes(t)})
+		out = append(out, replica.OwnerSet{Reign: drawReign(t), First: rapid.Bool().Draw(t, "first"), Nodes: drawNodes(t)})
 	}
 	return out
 }

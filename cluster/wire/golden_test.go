@@ -34,7 +34,7 @@ func goldenMessages() []struct {
 	ops := func(ms int, ops ...replica.Op) *replica.Update {
 		return &replica.Update{Reign: reign, Delta: replica.Delta{ID: a, Base: []replica.Dot{dotAt(ms - 1)}, Dot: dotAt(ms), Ops: ops}}
 	}
-	sets := []replica.OwnerSet{{Reign: reign, Nodes: []replica.NodeID{1, 0x9e3779b9}}}
+	sets := []replica.OwnerSet{{Reign: reign, Nodes: []replica.NodeID{1, 0x9e3779b9}, First: true}, {Reign: reign, Nodes: []replica.NodeID{0, 1}}}
 	dead := ops(9)
 	dead.Delta.Life = replica.Life{Kind: replica.Dead, Dot: dotAt(9), Reason: replica.Expired}
 	renamed := ops(10)

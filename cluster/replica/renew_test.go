@@ -1,0 +1,114 @@
+package replica
+
+import (
+	"testing"
+	"time"
+)
+
+// again replaces a node by one of its name without memory.
+func (c *net) again(old, id NodeID, strict bool) {
+	c.t.Helper()
+	c.crash(old)
+	cfg := Config{Self: id, Strict: strict, Retry: 200 * time.Millisecond, AckTimeout: 200 * time.Millisecond, Owners: 3}
+	if c.names == nil {
+		c.names = map[NodeID]string{}
+	}
+	c.names[id] = c.member(old).Name
+	c.nodes[id] = NewNode(cfg, c.member(id), c.now)
+	c.view()
+}
+
+// All other owners start again, one after the other, and then the home dies: those
+// that are owners now have all there is, and serve it, though nobody of the set
+// that it was created with is left.
+func TestStrictOwnersRenewed(t *testing.T) {
+	c := newNet(t, 3, Config{Strict: true, AckTimeout: 200 * time.Millisecond, Owners: 3})
+	c.nodes[1].Create(c.now, "00000001s")
+	c.write(1, "00000001s", "v1")
+	for i, old := range []NodeID{2, 3} {
+		c.again(old, NodeID(4+i), true)
+		c.wait(2 * time.Second)
+		if a := c.request(1, "00000001s"); a.Verdict != Serve {
+			t.Fatalf("verdict %+v at home after node %d", a, old)
+		}
+	}
+	if r := c.nodes[5].Reign("00000001s"); r.Home != 1 || r.Epoch < 3 {
+		t.Errorf("the reign is %v: the home has not renewed it", r)
+	}
+	c.write(1, "00000001s", "v2")
+	c.crash(1)
+	if a := c.request(5, "00000001s"); a.Verdict != Serve {
+		t.Errorf("verdict %+v with all of the owners that are", a)
+	}
+	c.expect(5, "00000001s", "v2")
+}
+
+// A change, an end and a new id while the home renews its reign come about in it.
+func TestStrictRenewalUnderWrites(t *testing.T) {
+	for name, write := range map[string]func(c *net, id SessionID){
+		"commit": func(c *net, id SessionID) { c.write(1, id, "v2") },
+		"end":    func(c *net, id SessionID) { c.nodes[1].End(c.now, 9, id, Invalidated) },
+		"rename": func(c *net, id SessionID) { c.nodes[1].Rename(c.now, 9, id, "00000001t") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			const id = SessionID("00000001s")
+			c := newNet(t, 3, Config{Strict: true, AckTimeout: 2 * time.Second, Owners: 3})
+			c.nodes[1].Create(c.now, id)
+			c.write(1, id, "v1")
+			held := true
+			c.cut = func(_, to NodeID, m Message) bool {
+				_, promise := m.(Promise)
+				return held && promise && to == 1
+			}
+			c.again(2, 4, true)
+			c.wait(time.Second)
+			if s := c.nodes[1].lookup(id); s == nil || !s.renewing() {
+				t.Fatal("the home does not renew its reign")
+			}
+			if a := c.request(1, id); a.Verdict != Serve {
+				t.Fatalf("verdict %+v meanwhile", a)
+			}
+			c.seen = nil
+			write(c, id)
+			held = false
+			c.wait(time.Second)
+			for _, e := range c.seen {
+				if r, ok := e.(Released); ok && (r.Failed || r.Degraded) {
+					t.Errorf("%+v", r)
+				}
+			}
+			want := c.nodes[1].State(id)
+			for _, at := range []NodeID{3, 4} {
+				if got := c.nodes[at].State(id); got == nil || !got.SameAs(want) {
+					t.Errorf("node %d has %v, the home %v", at, got, want)
+				}
+			}
+			if name == "rename" {
+				c.crash(1)
+				if a := c.request(3, "00000001t"); a.Verdict != Serve {
+					t.Errorf("verdict %+v for the new id", a)
+				}
+			}
+		})
+	}
+}
+
+// Who has started since cannot know which owners are over: those who know say so.
+func TestStrictClaimerThatCameLater(t *testing.T) {
+	const id = SessionID("00000001s")
+	c := newNet(t, 3, Config{Strict: true, AckTimeout: 200 * time.Millisecond, Owners: 3})
+	c.nodes[1].Create(c.now, id)
+	c.write(1, id, "v1")
+	// No renewal: the home dies before the one that starts again is level.
+	c.cut = func(_, to NodeID, _ Message) bool { return to == 4 }
+	c.again(2, 4, true)
+	c.crash(1)
+	c.again(4, 5, true)
+	c.cut = nil
+	c.again(1, 6, true)
+	if a := c.request(6, id); a.Verdict != Serve && a.Verdict != Forward {
+		t.Errorf("verdict %+v, with the last of three owners alive", a)
+	}
+	c.wait(time.Second)
+	c.expect(3, id, "v1")
+}
