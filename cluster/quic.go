@@ -95,7 +95,7 @@ func (q *quicNetwork) open(cfg QUICConfig, self Peer) error {
 	}
 	mem, err := membership.Start(membership.Config{
 		Self:  membership.Node{ID: self.ID, Name: self.Name, Zone: self.Zone, Address: tr.Addr()},
-		Seeds: cfg.Seeds, Transport: tr.Gossip(), Key: cfg.Identity.GossipKey(),
+		Seeds: cfg.Seeds, Transport: tr.Gossip(), Key: cfg.Identity.GossipKey(), Refuses: tr.Refuses,
 		Changed: q.changed, Conflict: conflict, Logger: cfg.Logger,
 	})
 	if err != nil {

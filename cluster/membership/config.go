@@ -41,6 +41,10 @@ type Config struct {
 	Key []byte
 	// Resolve looks a host name up; nil asks the system's resolver.
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
+	// Refuses reports that for certain no node listens at an address, IP:port, because
+	// its host says so. A first node does not wait for seeds that all refuse. Nil:
+	// that is never certain.
+	Refuses func(ctx context.Context, addr string) bool
 	// Changed is called after the view has changed, from any goroutine, one
 	// call at a time; it must not block. May be nil.
 	Changed func()

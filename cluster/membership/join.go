@@ -35,9 +35,14 @@ const (
 	maxWait = 30 * time.Second
 	// firstJoinTimeout bounds how long Start waits.
 	firstJoinTimeout = 3 * time.Second
+	// refusedWait is how long Start waits for seeds all the same that all refuse: longer
+	// than joining takes, should something between the hosts refuse for them.
+	refusedWait = 300 * time.Millisecond
 )
 
-// firstJoin asks every seed once, and returns when one has answered or none has.
+// firstJoin asks every seed once, and returns when one has answered or none has, or
+// soon when there is none. Of two nodes that start at the same time one finds the
+// other: both listen before they ask, so that not both are refused.
 func (m *Membership) firstJoin() {
 	ctx, cancel := context.WithTimeout(m.ctx, firstJoinTimeout)
 	defer cancel()
@@ -45,6 +50,14 @@ func (m *Membership) firstJoin() {
 	answers := make(chan error, len(targets))
 	for _, addr := range targets {
 		m.run(func() { answers <- m.ask(addr) })
+	}
+	if len(targets) > 0 && m.cfg.Refuses != nil {
+		m.run(func() {
+			if m.allRefuse(ctx, targets) {
+				wait(ctx, refusedWait)
+				cancel()
+			}
+		})
 	}
 	for range targets {
 		select {
@@ -59,6 +72,35 @@ func (m *Membership) firstJoin() {
 		}
 	}
 	m.joined.Store(m.conflict() == nil)
+}
+
+// allRefuse reports whether for certain no node listens at any of the addresses.
+func (m *Membership) allRefuse(ctx context.Context, addrs []string) bool {
+	refused := make(chan bool, len(addrs))
+	for _, addr := range addrs {
+		m.run(func() { refused <- m.cfg.Refuses(ctx, addr) })
+	}
+	for range addrs {
+		select {
+		case yes := <-refused:
+			if !yes {
+				return false
+			}
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+// wait returns after d, or when the context ends.
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // keepJoined asks whoever should be there and is not, until Close.

@@ -48,7 +48,7 @@ type Membership struct {
 }
 
 // Start joins the cluster: it announces the node, asks every seed once, and returns
-// when one has answered or none has, after at most 3 s. That no seed answers is no error
+// when one has answered or none has, after at most 3 s (0.3 s if all refuse, see Config.Refuses). That no seed answers is no error
 // (the first node of a cluster finds none): they are asked again until they do. An
 // error is a Config that is wrong, or a node that is alive under the same name.
 func Start(cfg Config) (*Membership, error) {

@@ -3,7 +3,9 @@ package membership
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -272,6 +274,77 @@ func TestTwoNodesOfOneNameMeetLate(t *testing.T) {
 		if n, _ := g.nodes[2].View().Named("n3"); n.ID != 2 { // it was started as the second process
 			t.Errorf("the wrong one stayed: %+v", n)
 		}
+	})
+}
+
+// TestRefusingSeeds: a first node does not wait for seeds that for certain are not
+// there, but for those of which that is not known, and for one that answers.
+func TestRefusingSeeds(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		refuse  []string
+		there   bool // node 1
+		atLeast time.Duration
+		atMost  time.Duration
+	}{
+		{"all refuse", addresses(1, 2), false, refusedWait, refusedWait + 50*time.Millisecond},
+		{"one is silent", addresses(2), false, time.Second, firstJoinTimeout},
+		{"something refuses for a node that is there", addresses(1, 2), true, 0, refusedWait},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, g *group) {
+				if c.there {
+					g.start(1)
+				}
+				cfg := g.config(3, 3)
+				cfg.Refuses = func(_ context.Context, addr string) bool { return slices.Contains(c.refuse, addr) }
+				began := time.Now()
+				m, err := Start(cfg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				g.nodes[3] = m
+				if took := time.Since(began); took < c.atLeast || took > c.atMost || !m.Joined() {
+					t.Errorf("it took %v, joined %v", took, m.Joined())
+				}
+				if n := len(m.View().Members); n > 1 != c.there {
+					t.Errorf("it sees %d nodes", n)
+				}
+			})
+		})
+	}
+}
+
+// TestRefusedAtOnce: nodes that start at the same time and ask whether the others
+// listen are not all alone afterwards.
+func TestRefusedAtOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T, g *group) {
+		var wg sync.WaitGroup
+		started := make([]*Membership, 3)
+		for i := range started {
+			cfg := g.config(i+1, i+1) // it listens from here on
+			cfg.Refuses = func(_ context.Context, addr string) bool { return g.net.peer(cfg.Self.Address, addr) == nil }
+			wg.Go(func() {
+				m, err := Start(cfg)
+				if err != nil {
+					t.Error(err)
+				}
+				started[i] = m
+			})
+			time.Sleep(time.Duration(i) * time.Millisecond)
+		}
+		wg.Wait()
+		alone := 0
+		for i, m := range started {
+			g.nodes[i+1] = m
+			if len(m.View().Members) == 1 {
+				alone++
+			}
+		}
+		if alone > 1 {
+			t.Errorf("%d nodes took themselves for alone", alone)
+		}
+		g.settle(time.Second, 1, 2, 3)
 	})
 }
 

@@ -160,3 +160,26 @@ func TestResetIsNoCrash(t *testing.T) {
 		n.wait(t, "the same link", func() bool { return n.connected == 1 && n.up[3-n.id] == 1 && len(n.crashed) == 0 })
 	}
 }
+
+// TestRefuses: a port at which nobody listens is told from one at which a node does,
+// and from a host that says nothing.
+func TestRefuses(t *testing.T) {
+	tr := start(t, newAuthority(t), 1, "a", nil)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	free := l.Addr().String()
+	_ = l.Close()
+	if tr.Refuses(t.Context(), tr.Addr()) {
+		t.Error("a node refuses")
+	}
+	if !tr.Refuses(t.Context(), free) {
+		t.Error("a port at which nobody listens does not refuse")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if tr.Refuses(ctx, free) {
+		t.Error("it is certain without having asked")
+	}
+}

@@ -145,6 +145,23 @@ func (l *link) deadAt(p Peer) bool {
 	return false
 }
 
+// Refuses reports that for certain no node listens at an address: its host is there and
+// refuses the TCP connection. A node listens for tripwires before it does anything else.
+func (t *Transport) Refuses(ctx context.Context, addr string) bool {
+	if t.sock.tcp == nil {
+		return false // others may have none either
+	}
+	ctx, cancel := context.WithTimeout(ctx, t.cfg.HandshakeTimeout)
+	defer cancel()
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return errors.Is(err, syscall.ECONNREFUSED)
+	}
+	_ = c.Close()
+	return false
+}
+
 // dialTrip opens a tripwire to the peer and makes sure who is there. With num
 // zero it only asks that.
 func (l *link) dialTrip(ctx context.Context, p Peer, num uint64) (net.Conn, error) {
