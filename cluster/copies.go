@@ -19,6 +19,10 @@ type Copy struct {
 	Home    replica.NodeID  `json:"home"`
 	Owner   bool            `json:"owner"` // this node should have a copy
 	Owners  int             `json:"owners"`
+	// Sets are, in the strict profile, the nodes of whom a majority must agree before
+	// another node becomes the home, for each reign that still counts: its epoch, its
+	// home, and them; 0 is one that is known to have lost its memory.
+	Sets []string `json:"sets,omitempty"`
 }
 
 // Copies are all sessions that this node knows, those that it would not have to
@@ -45,7 +49,19 @@ func (sh *shard) copies(out []Copy) []Copy {
 		out = append(out, Copy{
 			App: sh.app.key, Session: short(f.ID), Sum: fmt.Sprintf("%016x", f.Sum), Live: st.Life.Kind == replica.Live,
 			Epoch: reign.Epoch, Home: sh.app.peerOf(reign.Home), Owner: slices.Contains(owners, sh.self), Owners: len(owners),
+			Sets: sh.setsLocked(f.ID),
 		})
+	}
+	return out
+}
+
+func (sh *shard) setsLocked(id replica.SessionID) (out []string) {
+	for _, set := range sh.node.Sets(id) {
+		text := fmt.Sprintf("%d/%08x:", set.Reign.Epoch, sh.app.peerOf(set.Reign.Home))
+		for _, o := range set.Nodes {
+			text += fmt.Sprintf(" %08x", sh.app.peerOf(o))
+		}
+		out = append(out, text)
 	}
 	return out
 }

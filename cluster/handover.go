@@ -93,13 +93,14 @@ func (sh *shard) version(id replica.SessionID) string {
 	return ""
 }
 
-// homes are the living sessions at home here.
+// homes are the living sessions at home here that are not another's already, but for
+// its claim, which may take as long as a partition.
 func (sh *shard) homes() []replica.SessionID {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	var out []replica.SessionID
 	for _, f := range sh.node.Fingerprints() {
-		if sh.homeLocked(f.ID) {
+		if sh.homeLocked(f.ID) && sh.node.Reigns(f.ID) {
 			out = append(out, f.ID)
 		}
 	}

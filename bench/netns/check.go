@@ -153,7 +153,7 @@ func (r *report) differ(ctx context.Context, nodes []*node) string {
 		}
 		for _, c := range list {
 			found[c.Session] = append(found[c.Session], c)
-			where[c.Session] += fmt.Sprintf(" node%d: sum %s live %t epoch %d home %08x owner %t;", x.i, c.Sum, c.Live, c.Epoch, c.Home, c.Owner)
+			where[c.Session] += fmt.Sprintf(" node%d: sum %s live %t epoch %d home %08x owner %t %v;", x.i, c.Sum, c.Live, c.Epoch, c.Home, c.Owner, c.Sets)
 		}
 	}
 	all, err := nodes[0].control().Cluster(ctx)

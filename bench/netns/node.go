@@ -119,6 +119,10 @@ func (x *node) signal(s syscall.Signal) error {
 	return nil
 }
 
+// endWithin is more than a node takes to hand its sessions over (30 s, if nobody can
+// take them), to wait for open requests (10 s), and to stop.
+const endWithin = 75 * time.Second
+
 // end ends the process and waits for it: SIGTERM asks, SIGKILL does not.
 func (x *node) end(s syscall.Signal) error {
 	if !x.running() {
@@ -130,7 +134,7 @@ func (x *node) end(s syscall.Signal) error {
 	err := x.signal(s)
 	select {
 	case <-x.ended:
-	case <-time.After(45 * time.Second):
+	case <-time.After(endWithin):
 		err = errors.Join(err, fmt.Errorf("node %d does not end", x.i), x.signal(syscall.SIGKILL))
 		<-x.ended
 	}

@@ -115,3 +115,13 @@ func addSet(s *session, set OwnerSet) {
 		}
 	}
 }
+
+// Sets are the owner sets of a session that still count, as far as this node knows;
+// nil if there are none. They must not be modified.
+func (n *Node) Sets(id SessionID) []OwnerSet {
+	i, sl := n.find(id)
+	if i == 0 {
+		return nil
+	}
+	return n.look(sl).sets
+}
