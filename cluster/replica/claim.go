@@ -54,7 +54,7 @@ func (n *Node) startClaim(s *session) {
 }
 
 func (n *Node) startClaimAs(s *session, renew bool) {
-	c := &claim{renew: renew, reign: Reign{max(s.reign.Epoch, s.promised.Epoch) + 1, n.cfg.Self}, former: s.reign.Home, promised: map[NodeID]bool{}, sent: n.now}
+	c := &claim{renew: renew, reign: Reign{max(s.reign.Epoch, s.promised.Epoch, s.Epoch()) + 1, n.cfg.Self}, former: s.reign.Home, promised: map[NodeID]bool{}, sent: n.now}
 	for _, id := range append(slices.Clone(n.scope(s.ID)), s.reign.Home) {
 		if id != n.cfg.Self && n.alive(id) {
 			c.promised[id] = false

@@ -125,10 +125,12 @@ func (n *Node) at(now time.Duration) {
 	}
 }
 
-// nextDot is this node's next version in the reign of s.
+// nextDot is this node's next version of s. It follows every dot of the copy: what is
+// acknowledged after it includes it. Copies of a later epoch than the reign's may have
+// come by ways that do not tell reigns.
 func (n *Node) nextDot(s *session) Dot {
 	n.clock = max(n.clock, s.Clock()) + 1
-	return Dot{Epoch: s.reign.Epoch, Node: n.cfg.Self, Clock: n.clock}
+	return Dot{Epoch: max(s.reign.Epoch, s.Epoch()), Node: n.cfg.Self, Clock: n.clock}
 }
 
 // Wall moves the node's hybrid clock up to a physical one, in milliseconds.

@@ -479,3 +479,33 @@ func TestForkFoundBeforeGrant(t *testing.T) {
 		t.Errorf("%d forks counted, copy %v", forks, s)
 	}
 }
+
+// TestEpochOfACopyWithoutReign: a promise carries a copy, but no reign. When the node
+// that got it passes it on and dies, the reign is nowhere, and the dots alone say how
+// far the epochs had come: a new home must not begin before them, for what is
+// acknowledged of the old copy would pass for its changes.
+func TestEpochOfACopyWithoutReign(t *testing.T) {
+	c := newNet(t, 2, Config{Ack: AckAll})
+	old := &State{ID: "s"}
+	old.Write(Dot{Epoch: 4, Node: 9, Clock: 7}, []Op{{Key: "k", Value: Value{Bytes: []byte("old")}}})
+	c.nodes[1].Receive(c.now, 8, Copy{State: old})
+	c.nodes[1].Request(c.now, 7, "s", 0)
+	c.deliver()
+	if r := c.nodes[1].Reign("s"); r.Home != 1 || r.Epoch <= 4 {
+		t.Fatalf("the reign is %v, after changes of epoch 4", r)
+	}
+	c.cut = func(_, _ NodeID, m Message) bool { _, is := m.(*Update); return is }
+	c.seen = nil
+	c.nodes[1].Commit(c.now, 9, "s", []Op{{Key: "k", Value: Value{Bytes: []byte("new")}}})
+	c.nodes[1].Receive(c.now, 2, Ack{ID: "s", Reign: c.nodes[1].Reign("s"), Dot: old.Heads[0], Sum: old.Sum()})
+	c.deliver()
+	if got := seenOf[Released](c); len(got) != 0 {
+		t.Errorf("a change that nobody has was acknowledged: %v", got)
+	}
+	c.cut = nil
+	c.wait(time.Second)
+	if got := seenOf[Released](c); len(got) != 1 || got[0].Failed || got[0].Degraded {
+		t.Errorf("released %v", got)
+	}
+	c.expect(2, "s", "new")
+}
