@@ -149,6 +149,9 @@ func (p *peerCopy) canFollow() bool {
 }
 
 func (n *Node) onAck(from NodeID, m Ack) {
+	if n.delivered(from, m) {
+		return
+	}
 	s := n.lookup(m.ID)
 	if s == nil || m.Reign != s.reign || s.reign.Home != n.cfg.Self {
 		return
@@ -157,6 +160,9 @@ func (n *Node) onAck(from NodeID, m Ack) {
 	p.acked = MaxDot(p.acked, m.Dot)
 	if m.Sum == s.sumNow() {
 		p.owed = false // level: nothing to send again
+		if latest := s.latest(); p.acked.Compare(latest) > 0 {
+			p.acked = latest // it had a change with a higher dot, over which the end has come
+		}
 		n.bulkDone(p)
 		if len(s.peers) >= len(n.ownersFor(s)) || s.Life.Kind != Live || n.packsAt(s) <= n.now {
 			n.soon(s) // others may forget the session; or it may be packed now

@@ -37,7 +37,7 @@ type Node struct {
 	adopting int // claims without a request
 	names    names
 	packed   []byte  // for pack
-	passing  session // for takeAtRest
+	passing  session // for takeAtRest and copyPacked
 	out      []Effect
 }
 
@@ -50,6 +50,7 @@ type peer struct {
 	back    time.Duration // when it was in the view again; 0: it never left
 	tell    bool          // the walk that is under way collects homes for it
 	homes   []Has
+	parcels parcels
 }
 
 // noRef names no packed session.

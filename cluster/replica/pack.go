@@ -118,7 +118,8 @@ func (n *Node) packedInterval(s *session) uint32 {
 	return uint32(min(n.touchEvery(n.timeout(s))/time.Millisecond, math.MaxUint32))
 }
 
-// appendPeers keeps who is level; whoever else has a copy is found out again.
+// appendPeers keeps who is level; whoever else has a copy is found out again. At
+// home there is room for those that are not, and for one more: a joiner.
 func (n *Node) appendPeers(b []byte, s *session) []byte {
 	k := 0
 	for i := range s.peers {
@@ -126,11 +127,25 @@ func (n *Node) appendPeers(b []byte, s *session) []byte {
 			k++
 		}
 	}
-	b = binary.AppendUvarint(b, uint64(k))
+	room := k
+	if n.isHome(s) && s.Life.Kind == Live {
+		room = max(k, len(n.peers)+1)
+	}
+	room = min(room, math.MaxUint16)
+	if b = binary.AppendUvarint(b, uint64(room)); room == 0 {
+		return b
+	}
+	k = min(k, room)
+	b = binary.LittleEndian.AppendUint16(b, uint16(k))
 	for i := range s.peers {
-		if !s.peers[i].owed && s.peers[i].acked == s.latest() {
+		if !s.peers[i].owed && s.peers[i].acked == s.latest() && k > 0 {
 			b = binary.LittleEndian.AppendUint32(b, s.peers[i].node)
+			k--
+			room--
 		}
+	}
+	for range room {
+		b = binary.LittleEndian.AppendUint32(b, 0)
 	}
 	return b
 }

@@ -61,7 +61,7 @@ func (n *Node) bulkDone(p *peerCopy) {
 // track of: a window that never empties would stop all transfers to its peer.
 func (n *Node) recount() {
 	for _, q := range n.peers {
-		q.bulk = 0
+		q.bulk = len(q.parcels.sent)
 	}
 	for _, s := range n.hot {
 		if s == nil {
@@ -161,6 +161,9 @@ func (n *Node) visit(i uint32, sl *slot) bool {
 	if n.passesOver(sl) {
 		return true
 	}
+	if done, stalled := n.visitPacked(i, sl); done {
+		return !stalled
+	}
 	s := n.look(sl)
 	if sl.hot == 0 {
 		n.tally(sl, s, sl.home, sl.sum)
@@ -204,6 +207,9 @@ func (n *Node) visit(i uint32, sl *slot) bool {
 // was on its way: all that the peer has not acknowledged is sent again.
 func (n *Node) Reset(now time.Duration, peer NodeID) {
 	n.at(now)
+	if q := n.peer(peer); q != nil {
+		n.unpackParcels(q, n.now)
+	}
 	for _, s := range n.hot {
 		if s == nil {
 			continue

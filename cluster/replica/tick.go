@@ -20,6 +20,7 @@ func (n *Node) Tick(now time.Duration) {
 		}
 		n.tend(n.roused(i, n.slotAt(i)))
 	}
+	n.stepParcels()
 	n.stepPass()
 	n.stepLevel()
 	n.sendDigest()

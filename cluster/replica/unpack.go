@@ -23,6 +23,7 @@ func (n *Node) unpackedAs(i uint32, sl *slot, s *session, fresh time.Duration) {
 	sl.ref, sl.flags = noRef, sl.flags&^slotPacked
 	n.heat(s)
 	n.schedule(i, sl, max(fresh, n.now)+max(n.cfg.Pack, 0)) // again, once it is not needed
+	n.openParcels(s)
 }
 
 // roused is unpacked for a look that is no use: it may be packed at once again.
@@ -35,18 +36,28 @@ func (n *Node) roused(i uint32, sl *slot) *session {
 	return s
 }
 
+// unpackedState is room for the copy of a session that is unpacked.
+type unpackedState struct {
+	State
+	dots      [2]Dot
+	registers [roomyRegisters]Register
+	versions  [roomyRegisters]Version
+}
+
 // peek makes a session of a packed one and leaves the packed one where it is.
 func (n *Node) peek(sl *slot) *session {
-	// One copy of the block for all values: they live and die together, mostly.
-	r := reader{b: slices.Clone(n.arena.Bytes(sl.ref)), names: &n.names}
 	made := &struct {
 		session
-		State
-		dots      [2]Dot
-		registers [roomyRegisters]Register
-		versions  [roomyRegisters]Version
+		unpackedState
 	}{}
-	s := &made.session
+	n.fill(&made.session, &made.unpackedState, sl)
+	return &made.session
+}
+
+// fill makes s, which is empty, what is packed.
+func (n *Node) fill(s *session, made *unpackedState, sl *slot) {
+	// One copy of the block for all values: they live and die together, mostly.
+	r := reader{b: slices.Clone(n.arena.Bytes(sl.ref)), names: &n.names}
 	s.State, s.slot = &made.State, sl
 	f := r.byte()
 	s.mine, s.adopted, s.released = f&packMine != 0, f&packAdopted != 0, f&packReleased != 0
@@ -75,15 +86,22 @@ func (n *Node) peek(sl *slot) *session {
 	default:
 		s.Heads, s.Seen = r.dots(), r.dots()
 	}
-	if k := int(r.uvarint()); k > 0 {
-		s.peers = make([]peerCopy, k, max(k, len(n.peers)))
-		for i := range s.peers {
-			s.peers[i] = peerCopy{node: r.u32(), acked: s.latest()}
-		}
-	}
+	n.fillPeers(s, &r)
 	s.sets = r.sets()
 	s.Registers = r.registers(made.registers[:], made.versions[:], s.latest())
-	return s
+}
+
+func (n *Node) fillPeers(s *session, r *reader) {
+	room := int(r.uvarint())
+	if room == 0 {
+		return
+	}
+	k := int(r.u16())
+	s.peers = slices.Grow(s.peers[:0], max(k, len(n.peers)))
+	for range k {
+		s.peers = append(s.peers, peerCopy{node: r.u32(), acked: s.latest()})
+	}
+	r.bytes(4 * (room - k))
 }
 
 // reader reads what pack has written; it is never given anything else.
@@ -95,6 +113,12 @@ type reader struct {
 func (r *reader) byte() byte {
 	v := r.b[0]
 	r.b = r.b[1:]
+	return v
+}
+
+func (r *reader) u16() uint16 {
+	v := binary.LittleEndian.Uint16(r.b)
+	r.b = r.b[2:]
 	return v
 }
 
