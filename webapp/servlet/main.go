@@ -41,7 +41,7 @@ func ServeWorker(rw io.ReadWriteCloser, app App) error {
 	}
 	err = w.conn.Run()
 	w.requests.Wait()
-	w.pool.close()
+	w.pool.Close()
 	if errors.Is(err, io.EOF) || w.stopped.Load() {
 		return nil
 	}

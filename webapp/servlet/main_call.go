@@ -59,8 +59,8 @@ func (c *call) Replied(m wire.Msg) { c.w.reply(m) }
 // Failed implements wire.Handler.
 func (c *call) Failed(err error) { c.ctx.end(err) }
 
-// run serves the stream.
-func (c *call) run() {
+// Run serves the stream.
+func (c *call) Run() {
 	defer c.w.requests.Done()
 	defer c.close()
 	if c.msg.Type == wire.TypeInvoke {

@@ -32,7 +32,7 @@ type worker struct {
 
 	mu       sync.Mutex     // initialisations are one at a time
 	requests sync.WaitGroup // streams that are being served
-	pool     pool
+	pool     wire.Pool
 	stopped  atomic.Bool // the server wants no more of it
 }
 
@@ -102,10 +102,10 @@ func (w *worker) accept(s *wire.Stream, m wire.Msg) {
 	w.requests.Add(1)
 	c := newCall(w, s, m)
 	if w.inline {
-		c.run()
+		c.Run()
 		return
 	}
-	w.pool.add(c)
+	w.pool.Add(c)
 }
 
 // segment is the handler that InitSegment has made, nil if there is none.

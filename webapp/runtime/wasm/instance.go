@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,18 +33,20 @@ type instance struct {
 	mod   api.Module
 	start api.Function
 	call  api.Function
-	hello []byte        // the payload of its greeting
-	bad   bool          // it has failed in some way
-	slots chan struct{} // where its token is while it is in use
+	ctx   context.Context // by which the guest's functions know it
+	hello []byte          // the payload of its greeting
+	bad   bool            // it has failed in some way
+	slots chan struct{}   // where its token is while it is in use
 
 	welcomed bool // it has been given the server's welcome
 
-	failed bool // the last answer had a failure
-	// holding keeps back the answer to an initialisation: once the server has
-	// it, requests may come that other instances serve, which must have been
-	// told of it.
-	holding bool
-	held    []byte
+	root   uint32 // the stream that it serves
+	failed bool   // the last answer had a failure
+	// last is the frame that ends the root's answer. It is kept back until the
+	// instance is free: the server's next request may have it then. And once
+	// the server has the answer to an initialisation, requests may come that
+	// other instances serve, which must have been told of it.
+	last []byte
 
 	// Guarded by h.mu.
 	done   int // initialisations of the host's list that it has done
@@ -57,6 +60,7 @@ type instanceKey struct{}
 // instantiate makes an instance, up to its greeting.
 func (h *host) instantiate(ctx context.Context) (*instance, error) {
 	in := &instance{h: h, ready: make(chan struct{}, 1)}
+	in.ctx = context.WithValue(ctx, instanceKey{}, in)
 	h.mu.Lock()
 	h.names++
 	if h.all == nil {
@@ -70,14 +74,14 @@ func (h *host) instantiate(ctx context.Context) (*instance, error) {
 	if h.welcome != nil {
 		cfg = cfg.WithFSConfig(h.files())
 	}
-	mod, err := h.rt.InstantiateModule(context.WithValue(ctx, instanceKey{}, in), h.mod, cfg)
+	mod, err := h.rt.InstantiateModule(in.ctx, h.mod, cfg)
 	if err != nil {
 		h.drop(in)
 		return nil, fmt.Errorf("instantiating the module: %w", err)
 	}
 	in.mod = mod
 	in.start, in.call = mod.ExportedFunction("serval_start"), mod.ExportedFunction("serval_run")
-	if err := in.begin(ctx); err != nil {
+	if err := in.begin(); err != nil {
 		in.close(ctx)
 		return nil, err
 	}
@@ -91,15 +95,15 @@ func (h *host) drop(in *instance) {
 }
 
 // begin checks the version and has the guest greet.
-func (in *instance) begin(ctx context.Context) error {
-	v, err := in.invoke(ctx, in.mod.ExportedFunction("serval_abi"))
+func (in *instance) begin() error {
+	v, err := in.invoke(in.mod.ExportedFunction("serval_abi"))
 	if err != nil {
 		return fmt.Errorf("serval_abi: %w", err)
 	}
 	if v != ABI {
 		return fmt.Errorf("the module speaks version %d of the guest interface, this server %d", v, ABI)
 	}
-	if v, err = in.invoke(ctx, in.start); err != nil {
+	if v, err = in.invoke(in.start); err != nil {
 		return fmt.Errorf("serval_start: %w", err)
 	}
 	if v != 0 || in.hello == nil {
@@ -110,17 +114,13 @@ func (in *instance) begin(ctx context.Context) error {
 
 // invoke calls an exported function without parameters. Any error is the end of
 // the instance.
-func (in *instance) invoke(ctx context.Context, f api.Function) (int32, error) {
-	res, err := f.Call(context.WithValue(ctx, instanceKey{}, in))
-	if err != nil {
+func (in *instance) invoke(f api.Function) (int32, error) {
+	var stack [1]uint64
+	if err := f.CallWithStack(in.ctx, stack[:]); err != nil {
 		in.bad = true
 		return 0, err
 	}
-	if len(res) != 1 {
-		in.bad = true
-		return 0, errors.New("the function returns nothing, one number was expected")
-	}
-	return api.DecodeI32(res[0]), nil
+	return api.DecodeI32(stack[0]), nil
 }
 
 // files are what a guest can open: the bundle, to read, and its own temporary
@@ -176,7 +176,7 @@ func (h *host) get(ctx context.Context, slots chan struct{}) (*instance, error) 
 		}
 	}
 	in.slots = slots
-	if err := in.catchUp(ctx); err != nil {
+	if err := in.catchUp(); err != nil {
 		in.bad = true
 		h.put(in)
 		return nil, err
@@ -185,10 +185,10 @@ func (h *host) get(ctx context.Context, slots chan struct{}) (*instance, error) 
 }
 
 // catchUp has an instance do what the others have done.
-func (in *instance) catchUp(ctx context.Context) error {
+func (in *instance) catchUp() error {
 	if !in.welcomed {
 		in.welcomed = true
-		if err := in.run(ctx, 0, in.h.welcome); err != nil {
+		if err := in.run(0, in.h.welcome); err != nil {
 			return err
 		}
 	}
@@ -201,7 +201,7 @@ func (in *instance) catchUp(ctx context.Context) error {
 		if done == len(inits) {
 			return nil
 		}
-		if err := in.replay(ctx, inits[done]); err != nil {
+		if err := in.replay(inits[done]); err != nil {
 			return err
 		}
 	}
@@ -212,9 +212,9 @@ func replayFrame(payload []byte) []byte {
 }
 
 // replay has the instance initialise something whose answer nobody waits for.
-func (in *instance) replay(ctx context.Context, payload []byte) error {
+func (in *instance) replay(payload []byte) error {
 	in.failed = false
-	if err := in.run(ctx, replayStream, replayFrame(payload)); err != nil {
+	if err := in.run(replayStream, replayFrame(payload)); err != nil {
 		return err
 	}
 	if in.failed {
@@ -236,7 +236,7 @@ func (h *host) put(in *instance) {
 	for _, id := range in.opened {
 		delete(h.streams, id)
 	}
-	in.opened, in.inbox = in.opened[:0], nil
+	in.opened, in.inbox = in.opened[:0], in.inbox[:0]
 	h.idle = append(h.idle, in)
 }
 
@@ -260,8 +260,9 @@ func (in *instance) close(ctx context.Context) {
 }
 
 // run hands a frame to the guest and lets it work until it is done with it.
-func (in *instance) run(ctx context.Context, id uint32, frame []byte) error {
+func (in *instance) run(id uint32, frame []byte) error {
 	h := in.h
+	in.root, in.last = id, nil
 	h.mu.Lock()
 	in.inbox = append(in.inbox, frame)
 	if s := h.streams[id]; s != nil {
@@ -270,7 +271,7 @@ func (in *instance) run(ctx context.Context, id uint32, frame []byte) error {
 		s.waiting = nil
 	}
 	h.mu.Unlock()
-	v, err := in.invoke(ctx, in.call)
+	v, err := in.invoke(in.call)
 	if err != nil {
 		// The first line says what; the rest is the guest's stack.
 		what, _, _ := strings.Cut(err.Error(), "\n")
@@ -348,7 +349,7 @@ func recv(ctx context.Context, mod api.Module, stack []uint64) {
 		panic(fmt.Errorf("recv: %d bytes at %d are not all memory", len(frame), ptr))
 	}
 	in.h.mu.Lock()
-	in.inbox = in.inbox[1:]
+	in.inbox = slices.Delete(in.inbox, 0, 1)
 	in.h.mu.Unlock()
 }
 
@@ -389,8 +390,8 @@ func (in *instance) sent(hd wire.Header, payload, frame []byte) {
 	switch {
 	case hd.Stream == replayStream:
 		return
-	case in.holding && hd.Type == wire.TypeEnd:
-		in.held = append([]byte(nil), frame...)
+	case hd.Stream == in.root && (hd.Type == wire.TypeEnd || hd.Flags&wire.FlagEnd != 0):
+		in.last = append([]byte(nil), frame...)
 		return
 	}
 	_ = in.h.write(frame) // the reader sees the connection's end

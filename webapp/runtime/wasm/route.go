@@ -106,12 +106,18 @@ func (h *host) root(hd wire.Header, frame []byte, serve func(context.Context, wi
 	h.mu.Lock()
 	h.streams[hd.Stream] = &stream{}
 	h.mu.Unlock()
-	h.wg.Add(1)
-	go func() {
-		defer h.wg.Done()
-		serve(context.Background(), hd, frame)
-	}()
+	h.pool.Add(&root{hd, frame, serve})
 }
+
+// root is a stream that is to be served.
+type root struct {
+	hd    wire.Header
+	frame []byte
+	serve func(context.Context, wire.Header, []byte)
+}
+
+// Run implements wire.Task.
+func (t *root) Run() { t.serve(context.Background(), t.hd, t.frame) }
 
 // serve has an instance serve a request or an event.
 func (h *host) serve(ctx context.Context, hd wire.Header, frame []byte) {
@@ -120,14 +126,27 @@ func (h *host) serve(ctx context.Context, hd wire.Header, frame []byte) {
 		slots = h.events
 	}
 	in, err := h.get(ctx, slots)
+	var last []byte
 	if err == nil {
-		err = in.run(ctx, hd.Stream, frame)
+		err = in.run(hd.Stream, frame)
+		last = in.last
 		h.put(in)
 	}
 	h.forget(hd.Stream)
-	if err != nil {
-		h.fail(hd.Stream, err)
+	h.finish(hd.Stream, last, err)
+}
+
+// finish ends a root stream: with what the instance has said last, or, if it has
+// not come so far, for it.
+func (h *host) finish(id uint32, last []byte, err error) {
+	if last != nil {
+		_ = h.write(last) // the reader sees the connection's end
+		return
 	}
+	if err == nil {
+		err = errors.New("the module did not answer")
+	}
+	h.fail(id, err)
 }
 
 // beginsRequest reports that an event's instance is that of the request whose
@@ -159,11 +178,11 @@ func (h *host) serveInit(ctx context.Context, hd wire.Header, frame []byte) {
 		h.destroy(ctx, payload)
 	}
 	in, err := h.get(ctx, h.slots)
-	var answer []byte
+	var last []byte
 	if err == nil {
-		in.failed, in.holding, in.held = false, true, nil
-		err = in.run(ctx, hd.Stream, frame)
-		in.holding, answer = false, in.held
+		in.failed = false
+		err = in.run(hd.Stream, frame)
+		last = in.last
 		if err == nil && !in.failed {
 			h.mu.Lock()
 			h.inits = append(h.inits, payload)
@@ -173,14 +192,10 @@ func (h *host) serveInit(ctx context.Context, hd wire.Header, frame []byte) {
 		h.put(in)
 	}
 	h.forget(hd.Stream)
-	switch {
-	case err != nil:
-		h.fail(hd.Stream, err)
-	case answer != nil:
-		_ = h.write(answer) // the reader sees the connection's end
-	default:
-		h.fail(hd.Stream, errors.New("the module did not answer an initialisation"))
+	if err != nil {
+		last = nil // it is not to be used
 	}
+	h.finish(hd.Stream, last, err)
 }
 
 // destroy tells all idle instances but one, which answers.
@@ -193,7 +208,7 @@ func (h *host) destroy(ctx context.Context, payload []byte) {
 	}
 	h.mu.Unlock()
 	for _, in := range others {
-		_ = in.replay(ctx, payload) // it ends in any case
+		_ = in.replay(payload) // it ends in any case
 		in.close(ctx)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/tetratelabs/wazero"
@@ -65,7 +66,7 @@ func Serve(ctx context.Context, o Options) error {
 			return err
 		}
 	}
-	h := &host{opts: o, out: o.Conn, streams: make(map[uint32]*stream), slots: make(chan struct{}, o.Instances), events: make(chan struct{}, max(2, o.Instances/4)), welcomed: make(chan struct{})}
+	h := &host{opts: o, out: wire.NewOutbox(o.Conn), streams: make(map[uint32]*stream), slots: make(chan struct{}, o.Instances), events: make(chan struct{}, max(2, o.Instances/4)), welcomed: make(chan struct{})}
 	defer h.close(ctx)
 	if err := h.compile(ctx, code); err != nil {
 		return fmt.Errorf("%s: %w", o.File, err)
@@ -91,8 +92,7 @@ type host struct {
 	cache wazero.CompilationCache
 	mod   wazero.CompiledModule
 
-	outMu sync.Mutex // one frame at a time
-	out   io.ReadWriteCloser
+	out *wire.Outbox
 
 	serverWelcome []byte        // the payload as it came
 	welcome       []byte        // the frame for each instance
@@ -114,7 +114,7 @@ type host struct {
 	all    map[*instance]bool // guarded by mu
 
 	streams map[uint32]*stream // guarded by mu
-	wg      sync.WaitGroup     // roots that are being served
+	pool    wire.Pool          // serves roots
 }
 
 // stream is where the frames of a stream go.
@@ -156,6 +156,9 @@ func (h *host) compile(ctx context.Context, code []byte) error {
 		if exports[name] == nil {
 			return fmt.Errorf("the module does not export %s: build it with GOOS=wasip1 GOARCH=wasm -buildmode=c-shared and a main that calls servlet.Main", name)
 		}
+		if f := exports[name]; len(f.ParamTypes()) != 0 || !slices.Equal(f.ResultTypes(), []api.ValueType{i32}) {
+			return fmt.Errorf("the module's %s must have no parameters and one result, an i32", name)
+		}
 	}
 	return nil
 }
@@ -175,21 +178,16 @@ func (h *host) greet(first *instance) error {
 }
 
 // write sends whole frames to the server.
-func (h *host) write(frame []byte) error {
-	h.outMu.Lock()
-	defer h.outMu.Unlock()
-	_, err := h.out.Write(frame)
-	return err
-}
+func (h *host) write(frame []byte) error { return h.out.Send(frame) }
 
 // read routes the server's frames until the connection ends.
 func (h *host) read() error {
 	defer h.ended()
 	r := bufio.NewReaderSize(h.opts.Conn, 64<<10)
 	for {
-		head := make([]byte, wire.HeaderLen)
-		if _, err := io.ReadFull(r, head); err != nil {
-			if errors.Is(err, io.EOF) {
+		head, err := r.Peek(wire.HeaderLen)
+		if err != nil {
+			if errors.Is(err, io.EOF) && len(head) == 0 {
 				return nil
 			}
 			return err
@@ -198,8 +196,8 @@ func (h *host) read() error {
 		if err != nil {
 			return err
 		}
-		frame := append(head, make([]byte, hd.Length)...)
-		if _, err := io.ReadFull(r, frame[wire.HeaderLen:]); err != nil {
+		frame := make([]byte, wire.HeaderLen+int(hd.Length))
+		if _, err := io.ReadFull(r, frame); err != nil {
 			return err
 		}
 		if err := h.route(hd, frame); err != nil {
@@ -222,6 +220,7 @@ func (h *host) ended() {
 // what a guest that does not return holds, which ends with the process.
 func (h *host) close(ctx context.Context) {
 	_ = h.opts.Conn.Close()
+	h.out.Close(wire.ErrClosed)
 	if h.rt != nil {
 		_ = h.rt.Close(ctx)
 	}

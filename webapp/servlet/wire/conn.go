@@ -59,7 +59,7 @@ type Config struct {
 type Conn struct {
 	rw  io.ReadWriteCloser
 	br  *bufio.Reader // nil with Config.ReadFrame
-	out *outbox
+	out *Outbox
 	cfg Config
 
 	stepping bool         // a goroutine is in Read; only one does, or with Pump there is one thread
@@ -78,7 +78,7 @@ type Conn struct {
 // NewConn makes a connection over rw, which it owns from now on.
 func NewConn(rw io.ReadWriteCloser, cfg Config) *Conn {
 	c := &Conn{
-		rw: rw, out: newOutbox(rw), cfg: cfg,
+		rw: rw, out: NewOutbox(rw), cfg: cfg,
 		streams: make(map[uint32]*Stream), next: 2, done: make(chan struct{}),
 	}
 	if cfg.Server {
@@ -251,7 +251,7 @@ func (c *Conn) send(t Type, f Flags, stream uint32, m Frame) error {
 		return fmt.Errorf("wire: %s frame of %d bytes, at most %d are allowed", t, n, MaxPayload)
 	}
 	putHeader(m.buf.b, Header{Length: uint32(n), Type: t, Flags: f, Stream: stream})
-	err := c.out.send(m.buf.b)
+	err := c.out.Send(m.buf.b)
 	m.buf.free()
 	if err != nil {
 		if e := c.Err(); e != nil {
@@ -439,5 +439,5 @@ func (c *Conn) Close(reason error) {
 		s.fail(err)
 	}
 	close(c.done)
-	c.out.close(err)
+	c.out.Close(err)
 }

@@ -18,10 +18,10 @@ const (
 	rounds = 4
 )
 
-// outbox writes frames in batches. There is no writer goroutine to wake: who
+// Outbox writes frames in batches. There is no writer goroutine to wake: who
 // adds a frame while nobody writes becomes the writer, lets others that are
 // ready to run add theirs first, and writes all of it with one system call.
-type outbox struct {
+type Outbox struct {
 	w io.Writer
 	// alone: there is one thread, so each frame is written at once
 	// (Config.Pump).
@@ -37,15 +37,16 @@ type outbox struct {
 	wg sync.WaitGroup // writers that took over
 }
 
-func newOutbox(w io.Writer) *outbox {
-	o := &outbox{w: w}
+// NewOutbox makes an Outbox that writes to w.
+func NewOutbox(w io.Writer) *Outbox {
+	o := &Outbox{w: w}
 	o.space.L = &o.mu
 	return o
 }
 
-// send adds a frame and sees to it that it is written. It returns before that
+// Send adds a frame and sees to it that it is written. It returns before that
 // if another goroutine is writing, and waits while too much is pending.
-func (o *outbox) send(frame []byte) error {
+func (o *Outbox) Send(frame []byte) error {
 	if o.alone {
 		return o.write(frame)
 	}
@@ -56,8 +57,8 @@ func (o *outbox) send(frame []byte) error {
 	return o.addLocked(frame)
 }
 
-// trySend is send, but drops the frame rather than wait.
-func (o *outbox) trySend(frame []byte) {
+// trySend is Send, but drops the frame rather than wait.
+func (o *Outbox) trySend(frame []byte) {
 	if o.alone {
 		_ = o.write(frame) // the error sticks
 		return
@@ -84,7 +85,7 @@ func (o *outbox) trySend(frame []byte) {
 	}()
 }
 
-func (o *outbox) addLocked(frame []byte) error {
+func (o *Outbox) addLocked(frame []byte) error {
 	if o.err != nil {
 		defer o.mu.Unlock()
 		return o.err
@@ -102,7 +103,7 @@ func (o *outbox) addLocked(frame []byte) error {
 }
 
 // write writes one frame.
-func (o *outbox) write(frame []byte) error {
+func (o *Outbox) write(frame []byte) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.err == nil {
@@ -112,7 +113,7 @@ func (o *outbox) write(frame []byte) error {
 	return o.err
 }
 
-func (o *outbox) failLocked(err error) {
+func (o *Outbox) failLocked(err error) {
 	if err != nil && o.err == nil {
 		o.err = fmt.Errorf("%w: writing frames: %w", ErrClosed, err)
 	}
@@ -120,7 +121,7 @@ func (o *outbox) failLocked(err error) {
 
 // drain writes until nothing is pending, or after some rounds (0: no limit)
 // starts another goroutine to do so.
-func (o *outbox) drain(limit int) {
+func (o *Outbox) drain(limit int) {
 	for round := 0; ; round++ {
 		o.mu.Lock()
 		if len(o.pending) == 0 || o.err != nil {
@@ -152,15 +153,15 @@ func (o *outbox) drain(limit int) {
 }
 
 // failure is why nothing can be sent any more, nil while it can.
-func (o *outbox) failure() error {
+func (o *Outbox) failure() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.err
 }
 
-// close makes send fail with err, and waits for the writers, whose Write must
+// Close makes Send fail with err, and waits for the writers, whose Write must
 // have been ended by closing what they write to.
-func (o *outbox) close(err error) {
+func (o *Outbox) Close(err error) {
 	o.mu.Lock()
 	if o.err == nil {
 		o.err = err

@@ -1,4 +1,4 @@
-package servlet
+package wire
 
 import (
 	"sync"
@@ -8,19 +8,19 @@ import (
 
 type taskFunc func()
 
-func (f taskFunc) run() { f() }
+func (f taskFunc) Run() { f() }
 
 // However many calls wait for something, the next one is served.
 func TestPoolServesWhileOthersWait(t *testing.T) {
-	var p pool
-	defer p.close()
+	var p Pool
+	defer p.Close()
 	for range 3 { // the second time with goroutines that wait
 		const n = 2 * maxIdle
 		var inside, over sync.WaitGroup
 		inside.Add(n)
 		over.Add(n)
 		for range n {
-			p.add(taskFunc(func() {
+			p.Add(taskFunc(func() {
 				defer over.Done()
 				inside.Done()
 				inside.Wait() // for all of them
@@ -32,22 +32,22 @@ func TestPoolServesWhileOthersWait(t *testing.T) {
 
 // A task adds others, as a request does that is dispatched to its own program.
 func TestPoolServesEverything(t *testing.T) {
-	var p pool
+	var p Pool
 	var done atomic.Int64
 	var adders sync.WaitGroup
 	for range 4 {
 		adders.Go(func() {
 			for range 1000 {
-				p.add(taskFunc(func() {
+				p.Add(taskFunc(func() {
 					if done.Add(1)%4 == 0 {
-						p.add(taskFunc(func() { done.Add(1) }))
+						p.Add(taskFunc(func() { done.Add(1) }))
 					}
 				}))
 			}
 		})
 	}
 	adders.Wait()
-	p.close()
+	p.Close()
 	if n := done.Load(); n < 4000 {
 		t.Fatalf("%d tasks were done", n)
 	}

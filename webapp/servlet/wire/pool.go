@@ -1,4 +1,4 @@
-package servlet
+package wire
 
 import "sync"
 
@@ -6,15 +6,15 @@ import "sync"
 // a stack that need not grow again.
 const maxIdle = 64
 
-// pool serves calls with goroutines that take one after the other. To wake a
+// Pool serves streams, its tasks, with goroutines that take one after the other. To wake a
 // goroutine costs as much as a small request, and they come several at a time
-// under load; so only one is woken, and it wakes the next, if calls still wait,
-// before it serves. As long as calls wait, one goroutine is on its way to them:
-// if the handlers wait for something, each call soon has a goroutine of its own,
-// and if they do not, few goroutines serve all.
-type pool struct {
+// under load; so only one is woken, and it wakes the next, if tasks still wait,
+// before it serves. As long as tasks wait, one goroutine is on its way to them:
+// if they wait for something, each soon has a goroutine of its own, and if they
+// do not, few goroutines serve all. The zero value is ready to use.
+type Pool struct {
 	mu      sync.Mutex
-	waiting []task   // guarded by mu
+	waiting []Task   // guarded by mu
 	head    int      // guarded by mu; first element of waiting
 	idle    []*taker // guarded by mu; the one that waits for the shortest time is last
 	woken   bool     // guarded by mu; a goroutine has been woken and has not looked yet
@@ -22,14 +22,14 @@ type pool struct {
 	running sync.WaitGroup
 }
 
-// task is what a pool does: a call.
-type task interface{ run() }
+// Task is what a Pool does.
+type Task interface{ Run() }
 
 // taker is a goroutine of the pool that waits.
 type taker struct{ wake chan struct{} }
 
-// add has a call served.
-func (p *pool) add(c task) {
+// Add has a task done. It does not wait for it.
+func (p *Pool) Add(c Task) {
 	p.mu.Lock()
 	if len(p.waiting) == cap(p.waiting) {
 		p.waiting, p.head = append(p.waiting[:0], p.waiting[p.head:]...), 0
@@ -38,9 +38,9 @@ func (p *pool) add(c task) {
 	p.wakeLocked()
 }
 
-// wakeLocked sees to it that one goroutine is on its way if calls wait, and
+// wakeLocked sees to it that one goroutine is on its way if tasks wait, and
 // unlocks mu.
-func (p *pool) wakeLocked() {
+func (p *Pool) wakeLocked() {
 	if p.woken || p.head == len(p.waiting) {
 		p.mu.Unlock()
 		return
@@ -58,7 +58,7 @@ func (p *pool) wakeLocked() {
 }
 
 // serve is a goroutine of the pool.
-func (p *pool) serve() {
+func (p *Pool) serve() {
 	t := &taker{wake: make(chan struct{}, 1)}
 	woken := true
 	for {
@@ -82,13 +82,13 @@ func (p *pool) serve() {
 		p.waiting[p.head] = nil
 		p.head++
 		p.wakeLocked()
-		c.run()
+		c.Run()
 		woken = false
 	}
 }
 
-// close ends the goroutines when all calls have been served, and waits for it.
-func (p *pool) close() {
+// Close ends the goroutines when all tasks have been done, and waits for it.
+func (p *Pool) Close() {
 	p.mu.Lock()
 	p.closed = true
 	idle := p.idle
