@@ -132,6 +132,39 @@ func TestOverQUIC(t *testing.T) {
 	}
 }
 
+// TestRedeployOverQUIC: the connections stay while an application is deployed anew, and
+// acknowledgements that travel by their place in a batch are the new run's.
+func TestRedeployOverQUIC(t *testing.T) {
+	if testing.Short() {
+		t.Skip("real connections")
+	}
+	w := realWorld(t, Cache{Ack: AckAll}, AppConfig{}, "a", "b", "c")
+	a, b := w.node("a"), w.node("b")
+	ids := []sessions.ID{a.set("", "n=0"), b.set("", "n=0")}
+	for round := range 3 {
+		a.redeploy(nil)
+		w.until(10*time.Second, "the others to see the new run", func() bool {
+			return b.dm.app.runOf(a.ID()) == a.dm.app.self() && len(b.dm.app.targets()) == 2 && len(a.dm.app.targets()) == 2
+		})
+		ids = append(ids, a.set("", "n=0")) // at home in the new run
+		for _, id := range ids {
+			if w.copies(id) != 3 {
+				t.Fatalf("round %d: %d copies", round, w.copies(id))
+			}
+			b.set(id, fmt.Sprint("n=", round+1)) // also by way of the new run
+		}
+		if s := a.Status().Apps[0]; s.Counters.Degraded > 0 || s.Counters.Failed > 0 {
+			t.Errorf("%+v", s.Counters)
+		}
+	}
+	for _, n := range []string{"b", "c"} {
+		w.node(n).kill()
+	}
+	for _, id := range ids {
+		a.want(id, "n=3")
+	}
+}
+
 // Streams reach the node that they are for.
 func TestStreams(t *testing.T) {
 	if testing.Short() {
