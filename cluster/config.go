@@ -281,11 +281,18 @@ const digestEvery = 2 * time.Second
 // grace is what a copy waits beyond its time before it takes its session for idle.
 const grace = 30 * time.Second
 
+// adoptStrict is how long the sessions of a dead home wait for a request, in the strict
+// profile: with each of their owners that goes meanwhile, a majority is harder to get.
+const adoptStrict = time.Second
+
 // replica translates the settings for the protocol, all but Self.
 func (s *settings) replica() replica.Config {
 	cfg := replica.Config{
 		Strict: s.Consistency == Strict, AckTimeout: s.AckTimeout, FailOnTimeout: s.OnTimeout == Fail,
 		Grace: grace, DigestEvery: digestEvery, DeadTTL: s.dead(), MaxIdle: max(s.timeout, 0), Touch: s.touch, MisrouteClaim: s.Misroute == MisrouteClaim,
+	}
+	if cfg.Strict {
+		cfg.AdoptAfter = adoptStrict
 	}
 	if s.Mode == ModeDIST {
 		cfg.Owners = s.Owners

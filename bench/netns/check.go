@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -36,7 +37,8 @@ type report struct {
 	clients  *clients
 	counters cluster.Counters
 	broken   []string
-	orphans  int // sessions whose home has gone and that nobody has asked for since
+	barred   map[string]bool // strict: sessions whose owners have all lost their memory
+	orphans  int             // sessions whose home has gone and that nobody has asked for since
 }
 
 func (r *report) String() string {
@@ -45,8 +47,8 @@ func (r *report) String() string {
 	s += fmt.Sprintf("  requests %d, refused %d, without an answer %d, by strangers %d, went back %d; ended %d\n",
 		c.requests.Load(), c.refused.Load(), c.failed.Load(), c.strangers.Load(), c.back.Load(), c.ended.Load())
 	s += fmt.Sprintf("  all nodes ready after %v, all owners equal after %v\n", r.ready.Round(time.Millisecond), r.settled.Round(time.Millisecond))
-	s += fmt.Sprintf("  sessions %d live, %d ended; %d refused, %d without a home, %d forked, %d lost updates in a fork; claims %d, degraded %d (of processes that live)\n",
-		r.live, r.dead, r.stuck, r.orphans, r.forked, r.lost, r.counters.Claims, r.counters.Degraded)
+	s += fmt.Sprintf("  sessions %d live, %d ended; %d refused, %d with no former owner left, %d without a home, %d forked, %d lost updates in a fork; claims %d, degraded %d (of processes that live)\n",
+		r.live, r.dead, r.stuck, len(r.barred), r.orphans, r.forked, r.lost, r.counters.Claims, r.counters.Degraded)
 	if len(r.broken) == 0 {
 		return s + "  all promises kept\n"
 	}
@@ -143,7 +145,7 @@ func (r *report) settle(ctx context.Context, nodes []*node, since time.Time) {
 // differ says in what the owners of sessions differ, "" if they do not. Copies that
 // others keep without having to do not count.
 func (r *report) differ(ctx context.Context, nodes []*node) string {
-	r.counters, r.orphans = cluster.Counters{}, 0
+	r.counters, r.orphans, r.barred = cluster.Counters{}, 0, map[string]bool{}
 	found, where := map[string][]cluster.Copy{}, map[string]string{}
 	present := map[replica.NodeID]bool{}
 	for _, x := range nodes {
@@ -174,7 +176,11 @@ func (r *report) differ(ctx context.Context, nodes []*node) string {
 	}
 	bad, first := 0, ""
 	for id, copies := range found {
-		if why := unequal(copies, present); why != "" {
+		barred := r.lossy && r.o.consistency == "strict" && nobodyLeft(copies, present)
+		if barred {
+			r.barred[key(id)] = true
+		}
+		if why := unequal(copies, present, barred); why != "" {
 			bad++
 			if first == "" || id < first[:len(id)] {
 				first = fmt.Sprintf("%s, which %s:%s", id, why, where[id])
@@ -190,8 +196,23 @@ func (r *report) differ(ctx context.Context, nodes []*node) string {
 	return fmt.Sprintf("%d of %d sessions, such as %s%s", bad, len(found), first, ids)
 }
 
-// unequal says what is wrong with the copies of a session.
-func unequal(copies []cluster.Copy, present map[replica.NodeID]bool) string {
+// nobodyLeft reports whether, in the strict profile, all who had to agree to another
+// home have lost their memory.
+func nobodyLeft(copies []cluster.Copy, present map[replica.NodeID]bool) bool {
+	return slices.ContainsFunc(copies, func(c cluster.Copy) bool {
+		return slices.ContainsFunc(c.Sets, func(set string) bool {
+			_, nodes, _ := strings.Cut(set, ":")
+			return !slices.ContainsFunc(strings.Fields(nodes), func(node string) bool {
+				id, err := strconv.ParseUint(node, 16, 32)
+				return err == nil && present[replica.NodeID(id)]
+			})
+		})
+	})
+}
+
+// unequal says what is wrong with the copies of a session. One that is barred has no
+// home, and nobody who would spread it.
+func unequal(copies []cluster.Copy, present map[replica.NodeID]bool, barred bool) string {
 	var own []cluster.Copy
 	owners := 0
 	for _, c := range copies {
@@ -207,13 +228,13 @@ func unequal(copies []cluster.Copy, present map[replica.NodeID]bool) string {
 		switch {
 		case !c.Live:
 			return "has ended at some of its owners"
-		case c.Home != own[0].Home || c.Epoch != own[0].Epoch:
-			return fmt.Sprintf("has the home %08x in epoch %d here, %08x in %d there", c.Home, c.Epoch, own[0].Home, own[0].Epoch)
 		case c.Sum != own[0].Sum:
 			return "has different contents"
+		case !barred && (c.Home != own[0].Home || c.Epoch != own[0].Epoch):
+			return fmt.Sprintf("has the home %08x in epoch %d here, %08x in %d there", c.Home, c.Epoch, own[0].Home, own[0].Epoch)
 		}
 	}
-	if len(own) != owners {
+	if len(own) != owners && !barred {
 		where := "that is here"
 		if len(own) == 0 || !present[own[0].Home] {
 			where = "that has gone"
@@ -242,7 +263,7 @@ func (r *report) judge(ctx context.Context, nodes []*node) {
 			defer func() { <-slots }()
 			seen, err := r.everywhere(ctx, nodes, s)
 			what := ""
-			if errors.Is(err, errUnavailable) && r.lossy {
+			if errors.Is(err, errUnavailable) && r.barred[key(s.id)] {
 				mu.Lock()
 				r.stuck++
 				mu.Unlock()
@@ -277,8 +298,8 @@ func (r *report) judge(ctx context.Context, nodes []*node) {
 	wg.Wait()
 }
 
-// errUnavailable is what strict may answer for a session if the majority of its
-// owners has lost its memory.
+// errUnavailable is what strict may answer for a session if its owners have all lost
+// their memory.
 var errUnavailable = errors.New("503")
 
 // everywhere asks every node for a session.

@@ -62,8 +62,27 @@ func TestUnequal(t *testing.T) {
 		{[]cluster.Copy{good, with(func(c *cluster.Copy) { c.Epoch = 3 })}, "in epoch"},
 		{[]cluster.Copy{good, with(func(c *cluster.Copy) { c.Sum = "b" })}, "different contents"},
 	} {
-		if got := unequal(c.copies, here); got != c.want && (c.want == "" || !strings.Contains(got, c.want)) {
+		if got := unequal(c.copies, here, false); got != c.want && (c.want == "" || !strings.Contains(got, c.want)) {
 			t.Errorf("%+v: %q, want %q", c.copies, got, c.want)
+		}
+	}
+}
+
+// A session is barred if one of the sets that count has nobody left.
+func TestNobodyLeft(t *testing.T) {
+	here := map[replica.NodeID]bool{1: true, 0xa0: true}
+	for want, sets := range map[bool][][]string{
+		false: {nil, {"1/00000009: 00000009 00000001"}, {"3/00000009: 00000009 000000a0", "4/00000001: 00000001"}},
+		true:  {{"1/00000001: 00000009 00000000"}, {"3/00000009: 00000009", "4/00000001: 00000001"}},
+	} {
+		for _, s := range sets {
+			copies := []cluster.Copy{{Live: true, Owner: true, Owners: 2}, {Live: true, Owner: true, Owners: 2, Epoch: 3, Home: 9, Sets: s}}
+			if got := nobodyLeft(copies, here); got != want {
+				t.Errorf("%q: %v", s, got)
+			}
+			if why := unequal(copies, here, true); why != "" {
+				t.Errorf("a session that is barred %s", why)
+			}
 		}
 	}
 }
