@@ -24,6 +24,11 @@ const inlineFrame = 16 << 10
 // bytes and CPU per message with 8 writers, 20 % less CPU with 32.
 const yields = 2
 
+// politeEvery is how many messages a bulk lane hands over before it lets others run.
+// Live messages and requests need several goroutines in turn, each of which would
+// else wait until the runtime takes the processor from the bulk lanes, 10 ms later.
+const politeEvery = 8
+
 // lane is one ordered stream of batches to and from a peer.
 //
 // Who may write is decided under mu by busy: the one who sets it encodes and
@@ -37,7 +42,8 @@ type lane struct {
 	enc    *wire.Encoder
 	dec    *wire.Decoder
 	in     frameReader
-	large  chan []byte // frames for the writer; one at most, while busy
+	large  chan []byte   // frames for the writer; one at most, while busy
+	work   chan struct{} // of a bulk lane: something waits for the writer
 
 	mu        sync.Mutex
 	queue     queue      // guarded by mu
@@ -64,13 +70,15 @@ func newLane(l *link, s *quic.Stream, r io.Reader, window int) *lane {
 	ln := &lane{
 		link: l, stream: s, window: window, enc: enc, dec: dec,
 		in:    frameReader{r: r, max: maxFrame},
-		large: make(chan []byte, 1),
+		large: make(chan []byte, 1), work: make(chan struct{}, 1),
 	}
 	ln.pause.init(l.t.cfg.Pause, window, ln.resume)
 	return ln
 }
 
-// send queues an item and writes it if nothing is in the way.
+// send queues an item and writes it if nothing is in the way. Bulk is left to the
+// writer: a batch of it takes milliseconds to encode, and who sends holds locks that
+// requests wait for.
 func (l *lane) send(it *wire.Item) {
 	size := it.Size()
 	l.mu.Lock()
@@ -93,7 +101,14 @@ func (l *lane) send(it *wire.Item) {
 		l.link.overflow()
 		return
 	}
-	l.pump()
+	if l.window == 0 {
+		l.pump()
+		return
+	}
+	select {
+	case l.work <- struct{}{}:
+	default:
+	}
 }
 
 // pump writes what may be written. It is called and returns with mu held.
@@ -168,12 +183,16 @@ func (l *lane) write(frame []byte) bool {
 	return false
 }
 
-// writer writes large frames.
+// writer writes large frames, and begins the batches of a bulk lane.
 func (l *lane) writer() {
 	for {
 		select {
 		case <-l.link.ctx.Done():
 			return
+		case <-l.work:
+			l.mu.Lock()
+			l.pump()
+			l.mu.Unlock()
 		case frame := <-l.large:
 			if _, err := l.stream.Write(frame); err != nil {
 				l.link.close(fmt.Errorf("writing a batch: %w", err))
@@ -204,7 +223,9 @@ func (l *lane) read() error {
 	h, id := l.link.t.h, l.link.id
 	n := 0
 	receive := func(app uint32, shard uint8, m replica.Message) error {
-		n++
+		if n++; l.window > 0 && n%politeEvery == 0 {
+			runtime.Gosched()
+		}
 		h.Receive(id, app, shard, m)
 		return nil
 	}
