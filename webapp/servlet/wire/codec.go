@@ -188,8 +188,14 @@ func (d *Decoder) Bytes() []byte {
 
 // String reads a string.
 func (d *Decoder) String() string {
-	from, to, ok := d.span()
-	if !ok || from == to {
+	from, to := d.off+1, 0
+	if d.err == nil && from <= len(d.b) && int(d.b[d.off]) <= min(0x7f, len(d.b)-from) {
+		to = from + int(d.b[d.off]) // its length is one byte, as most are
+		d.off = to
+	} else {
+		from, to, _ = d.span()
+	}
+	if from == to {
 		return ""
 	}
 	if d.s == "" {

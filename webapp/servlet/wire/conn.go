@@ -356,16 +356,13 @@ func (c *Conn) route(h Header, m Msg) error {
 	if h.Stream == 0 {
 		return c.routeControl(m)
 	}
+	if h.Type.opens() {
+		return c.accept(h, m)
+	}
 	c.mu.Lock()
 	s := c.streams[h.Stream]
 	c.mu.Unlock()
-	switch {
-	case h.Type.opens():
-		if s != nil {
-			return fmt.Errorf("wire: %s opens stream %d, which is open", h.Type, h.Stream)
-		}
-		return c.accept(h, m)
-	case s == nil:
+	if s == nil {
 		// The stream has ended here; the peer did not know yet.
 		m.Free()
 		return nil
@@ -383,6 +380,10 @@ func (c *Conn) accept(h Header, m Msg) error {
 	s := newStream(c)
 	s.id, s.theirs = h.Stream, true
 	c.mu.Lock()
+	if c.streams[s.id] != nil {
+		c.mu.Unlock()
+		return fmt.Errorf("wire: %s opens stream %d, which is open", h.Type, h.Stream)
+	}
 	c.accepted++
 	n := c.accepted
 	c.streams[s.id] = s
