@@ -71,10 +71,14 @@ func (es *entries) add(e *entry) {
 	}
 }
 
-// meet tells the context of the type that the attribute has been met with.
+// meet tells the context of the type that the attribute has been met with, if
+// anybody may have to be shown a value of that type.
 func (e *entry) meet(c *Context, info *typeInfo) {
-	if e.met != info {
-		e.met = info
+	if e.met == info {
+		return
+	}
+	e.met = info
+	if info.listens || c.types.listen.Load() || len(c.listeners.sessionAttrs) > 0 {
 		c.types.remember(e.name, info)
 	}
 }
