@@ -188,9 +188,9 @@ func (d *Decoder) Bytes() []byte {
 
 // String reads a string.
 func (d *Decoder) String() string {
-	from, to := d.off+1, 0
-	if d.err == nil && from <= len(d.b) && int(d.b[d.off]) <= min(0x7f, len(d.b)-from) {
-		to = from + int(d.b[d.off]) // its length is one byte, as most are
+	var from, to int
+	if at := d.off + 1; d.err == nil && at <= len(d.b) && int(d.b[d.off]) <= min(0x7f, len(d.b)-at) {
+		from, to = at, at+int(d.b[d.off]) // its length is one byte, as most are
 		d.off = to
 	} else {
 		from, to, _ = d.span()
