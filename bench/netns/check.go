@@ -196,9 +196,12 @@ func (r *report) differ(ctx context.Context, nodes []*node) string {
 	return fmt.Sprintf("%d of %d sessions, such as %s%s", bad, len(found), first, ids)
 }
 
-// nobodyLeft reports whether, in the strict profile, all who had to agree to another
-// home have lost their memory.
+// nobodyLeft reports whether, in the strict profile, a session has no home, and all
+// who had to agree to another one have lost their memory.
 func nobodyLeft(copies []cluster.Copy, present map[replica.NodeID]bool) bool {
+	if slices.ContainsFunc(copies, func(c cluster.Copy) bool { return c.Live && present[c.Home] }) {
+		return false
+	}
 	return slices.ContainsFunc(copies, func(c cluster.Copy) bool {
 		return slices.ContainsFunc(c.Sets, func(set string) bool {
 			_, nodes, _ := strings.Cut(set, ":")

@@ -87,6 +87,14 @@ func TestNobodyLeft(t *testing.T) {
 	}
 }
 
+// A session that has a home is not barred, whatever a copy still remembers.
+func TestHomeIsLeft(t *testing.T) {
+	copies := []cluster.Copy{{Live: true, Home: 1}, {Live: true, Home: 9, Sets: []string{"1/00000009: 00000009"}}}
+	if nobodyLeft(copies, map[replica.NodeID]bool{1: true}) {
+		t.Error("barred, though it has a home")
+	}
+}
+
 // TestJudgement: what clients were told against what nodes say in the end.
 func TestJudgement(t *testing.T) {
 	forks := map[string]bool{key("forked-forked-1"): true}
