@@ -60,7 +60,7 @@ type Config struct {
 	MisrouteClaim bool
 	Misroutes     int
 	// Budget is how many sessions a Tick looks at, at most, for each of its
-	// tasks. Default 128, and at least 16.
+	// tasks. Default 192, and at least 16.
 	Budget int
 	// Window is how many copies may be on their way to a peer, unacknowledged,
 	// in a transfer that can wait. Default 1024.
@@ -101,7 +101,7 @@ func (c Config) withDefaults() Config {
 		c.Misroutes = 2
 	}
 	if c.Budget <= 0 {
-		c.Budget = 128
+		c.Budget = 192
 	}
 	c.Budget = max(c.Budget, 16)
 	if c.Window <= 0 {

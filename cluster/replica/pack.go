@@ -11,16 +11,12 @@ import (
 //
 //	0  flags
 //	1  epoch and home of the reign
-//	9  confirmed
-//	17 touched
-//	25 touch interval, in ms
-//	29 length of the id, which follows
+//	   with packTimed: confirmed, touched, and the touch interval in ms (4 bytes)
+//	   length of the id, which follows
 const (
-	packReign     = 1
-	packConfirmed = 9
-	packTouched   = 17
-	packInterval  = 25
-	packID        = 29
+	packReign = 1
+	packTimes = 9
+	timesSize = 20
 	// maxPackedID is how long an id may be.
 	maxPackedID = 255
 )
@@ -34,12 +30,22 @@ const (
 	packPromised // another reign was promised than obeyed
 	packOneHead  // Heads and Seen are the same single dot
 	packAsked    // the home was asked for word of it, or shown it
+	packTimed    // confirmed and touched are there: most copies have neither
 )
+
+// packIDAt is where the length of the id is.
+func packIDAt(b []byte) int {
+	if b[0]&packTimed != 0 {
+		return packTimes + timesSize
+	}
+	return packTimes
+}
 
 // packedID returns the id within a packed session.
 func packedID(b []byte) []byte {
-	l, k := binary.Uvarint(b[packID:])
-	return b[packID+k:][:l]
+	at := packIDAt(b)
+	l, k := binary.Uvarint(b[at:])
+	return b[at+k:][:l]
 }
 
 func (n *Node) packable(s *session) bool {
@@ -79,11 +85,15 @@ func (n *Node) appendPacked(b []byte, s *session) []byte {
 	set(s.asked != 0 || s.offered != 0, packAsked)
 	oneHead := len(s.Heads) == 1 && len(s.Seen) == 1 && s.Heads[0] == s.Seen[0]
 	set(oneHead, packOneHead)
+	timed := s.mine || s.confirmed != 0 || s.touched != 0
+	set(timed, packTimed)
 	b = append(b, f)
 	b = appendReign(b, s.reign)
-	b = binary.LittleEndian.AppendUint64(b, uint64(s.confirmed))
-	b = binary.LittleEndian.AppendUint64(b, uint64(s.touched))
-	b = binary.LittleEndian.AppendUint32(b, n.packedInterval(s))
+	if timed {
+		b = binary.LittleEndian.AppendUint64(b, uint64(s.confirmed))
+		b = binary.LittleEndian.AppendUint64(b, uint64(s.touched))
+		b = binary.LittleEndian.AppendUint32(b, n.packedInterval(s))
+	}
 	b = appendString(b, string(s.ID))
 	if s.promised != s.reign {
 		b = appendReign(b, s.promised)

@@ -155,9 +155,8 @@ func packedReign(b []byte) Reign {
 // packedPeers returns the part of a packed session at home which lists the peers that are level, and where their number is; the part's capacity is for those
 // that may become it.
 func packedPeers(b []byte) (level, count []byte) {
-	r := reader{b: b}
-	f := r.byte()
-	r.b = r.b[packID-1:]
+	f := b[0]
+	r := reader{b: b[packIDAt(b):]}
 	r.bytes(int(r.uvarint()))
 	if f&packAsked != 0 {
 		r.varint()

@@ -159,7 +159,10 @@ func (n *Node) TryServe(now time.Duration, id SessionID) bool {
 // servePacked is TryServe for a packed session whose owners need not hear of it.
 func (n *Node) servePacked(sl *slot) bool {
 	b := n.arena.Bytes(sl.ref)
-	r := reader{b: b[packConfirmed:]}
+	if b[0]&packTimed == 0 {
+		return false
+	}
+	r := reader{b: b[packTimes:]}
 	confirmed, touched, interval := time.Duration(r.u64()), time.Duration(r.u64()), time.Duration(r.u32())*time.Millisecond
 	if confirmed < n.resumed || n.now-touched >= interval {
 		return false

@@ -12,8 +12,8 @@ import (
 type slot struct {
 	used  time.Duration // last request at home, or word of one from there
 	due   time.Duration // when a Tick looks at it; in the wheel if bucket is not 0
-	hash  uint64        // of the id, in the index
 	sum   uint64        // fingerprint of the copy; 0: nothing is known
+	hash  uint32        // of the id, in the index
 	ref   arena.Ref     // of a packed session
 	chain uint32        // the next one in the index with this hash, or the next free slot
 	hot   uint32        // place in the table of unpacked sessions + 1; 0: packed or free
@@ -58,10 +58,12 @@ func newTable() table {
 
 func (t *table) slotAt(i uint32) *slot { return &t.chunks[(i-1)/slotChunk][(i-1)%slotChunk] }
 
+func (t *table) hashOf(id SessionID) uint32 { return uint32(maphash.String(t.seed, string(id))) }
+
 // find returns the number and the slot of a session; 0 if there is none.
 func (t *table) find(id SessionID) (uint32, *slot) {
-	h := maphash.String(t.seed, string(id))
-	for i := t.index[h&uint64(len(t.index)-1)]; i != 0; {
+	h := t.hashOf(id)
+	for i := t.index[h&uint32(len(t.index)-1)]; i != 0; {
 		s := t.slotAt(i)
 		if s.hash == h && t.isID(s, id) {
 			return i, s
@@ -102,8 +104,8 @@ func (t *table) place(s *session) uint32 {
 		i = t.used
 	}
 	sl := t.slotAt(i)
-	*sl = slot{hash: maphash.String(t.seed, string(s.ID)), seg: uint8(s.ID.Segment()), flags: slotTaken}
-	b := &t.index[sl.hash&uint64(len(t.index)-1)]
+	*sl = slot{hash: t.hashOf(s.ID), seg: uint8(s.ID.Segment()), flags: slotTaken}
+	b := &t.index[sl.hash&uint32(len(t.index)-1)]
 	sl.chain, *b = *b, i
 	t.count++
 	s.slot, s.number = sl, i
@@ -132,7 +134,7 @@ func (t *table) cool(s *session) {
 // remove forgets a session, which must be unpacked and out of the wheel.
 func (t *table) remove(s *session) {
 	t.cool(s)
-	b := &t.index[s.slot.hash&uint64(len(t.index)-1)]
+	b := &t.index[s.slot.hash&uint32(len(t.index)-1)]
 	for *b != s.number {
 		b = &t.slotAt(*b).chain
 	}
@@ -146,7 +148,7 @@ func (t *table) grow() {
 	t.index = make([]uint32, 2*len(t.index))
 	for i := uint32(1); i <= t.used; i++ {
 		if s := t.slotAt(i); s.flags&slotTaken != 0 {
-			b := &t.index[s.hash&uint64(len(t.index)-1)]
+			b := &t.index[s.hash&uint32(len(t.index)-1)]
 			s.chain, *b = *b, i
 		}
 	}

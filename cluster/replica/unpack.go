@@ -62,8 +62,10 @@ func (n *Node) fill(s *session, made *unpackedState, sl *slot) {
 	f := r.byte()
 	s.mine, s.adopted, s.released = f&packMine != 0, f&packAdopted != 0, f&packReleased != 0
 	s.reign = r.reign()
-	s.confirmed, s.touched = time.Duration(r.u64()), time.Duration(r.u64())
-	r.u32()
+	if f&packTimed != 0 {
+		s.confirmed, s.touched = time.Duration(r.u64()), time.Duration(r.u64())
+		r.u32()
+	}
 	s.ID = SessionID(r.bytes(int(r.uvarint())))
 	s.promised = s.reign
 	if f&packPromised != 0 {

@@ -24,14 +24,14 @@ const (
 	maxBlock  = 16 << 10
 )
 
-// sizes are the size classes: steps of an eighth, so that a block wastes little.
+// sizes are the size classes: steps of a sixteenth, so that a block wastes little.
 var sizes = makeSizes()
 
 func makeSizes() []int {
 	var s []int
 	for n := minBlock; n < maxBlock; {
 		s = append(s, n)
-		n = (n + max(n/8, 8) + 7) &^ 7
+		n = (n + max(n/16, 8) + 7) &^ 7
 	}
 	return append(s, maxBlock)
 }
