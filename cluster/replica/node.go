@@ -71,13 +71,16 @@ func NewNode(cfg Config, self Member, now time.Duration) *Node {
 	return n
 }
 
+// keptEffects is how many effects the list has room for that is used again.
+const keptEffects = 64
+
 // Take returns the effects since the last call, in order. The slice is used
 // again: it is the caller's until its next call of any method of n.
 func (n *Node) Take() []Effect {
 	out := n.out
 	n.out = n.out[:0]
-	if cap(n.out) > 4096 {
-		n.out = nil
+	if cap(n.out) > keptEffects {
+		n.out = nil // or it would hold what it had last, copies above all
 	}
 	return out
 }

@@ -124,11 +124,20 @@ func (t *table) heat(s *session) {
 	s.slot.hot = uint32(len(t.hot))
 }
 
+// keptHot is for how many unpacked sessions a node keeps room.
+const keptHot = 1024
+
 // cool notes that a session is unpacked no more.
 func (t *table) cool(s *session) {
 	t.hot[s.slot.hot-1] = nil
 	t.spare = append(t.spare, s.slot.hot)
 	s.slot.hot = 0
+	if len(t.spare) == len(t.hot) {
+		t.hot, t.spare = t.hot[:0], t.spare[:0]
+		if cap(t.hot) > keptHot {
+			t.hot, t.spare = nil, nil
+		}
+	}
 }
 
 // remove forgets a session, which must be unpacked and out of the wheel.
