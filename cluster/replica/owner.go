@@ -332,7 +332,7 @@ func (n *Node) takeCopy(from NodeID, s *session, m Copy) {
 	}
 	s.heard(from, m.Reign)
 	if m.Sets != nil {
-		s.sets = slices.Clone(m.Sets)
+		takeSets(s, m.Sets)
 	}
 	if m.Reign.Home != n.cfg.Self {
 		n.releaseCovered(s, m.State)

@@ -112,3 +112,20 @@ func TestStrictClaimerThatCameLater(t *testing.T) {
 	c.wait(time.Second)
 	c.expect(3, id, "v1")
 }
+
+// A copy that was overtaken on its way does not bring back the sets that are done with.
+func TestSetsStayDoneWith(t *testing.T) {
+	c := newNet(t, 3, Config{Strict: true, Owners: 3})
+	c.nodes[1].Create(c.now, "00000001s")
+	c.write(1, "00000001s", "v1")
+	old := c.nodes[1].setsOf(c.nodes[1].lookup("00000001s"))
+	now := Reign{2, 1}
+	next := OwnerSet{Reign: now, Nodes: []NodeID{1, 3, 4}}
+	late := Copy{Reign: now, State: c.nodes[1].State("00000001s").Clone(), Sets: append(old, next)}
+	next.First = true
+	c.nodes[3].Receive(c.now, 1, Copy{Reign: now, State: &State{ID: "00000001s"}, Sets: []OwnerSet{next}})
+	c.nodes[3].Receive(c.now, 1, late)
+	if got := c.nodes[3].Sets("00000001s"); len(got) != 1 || got[0].Reign != now {
+		t.Errorf("the sets that count are %v", got)
+	}
+}

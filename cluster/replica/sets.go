@@ -116,6 +116,18 @@ func addSet(s *session, set OwnerSet) {
 	}
 }
 
+// takeSets takes the owner sets that the home tells, but for what is known since: a
+// copy that could wait may come after the word that the earlier owners are done with.
+func takeSets(s *session, sets []OwnerSet) {
+	old := s.sets
+	s.sets = slices.Clone(sets)
+	for _, o := range old {
+		if slices.ContainsFunc(sets, func(set OwnerSet) bool { return set.Reign == o.Reign }) {
+			addSet(s, o)
+		}
+	}
+}
+
 // Sets are the owner sets of a session that still count, as far as this node knows;
 // nil if there are none. They must not be modified.
 func (n *Node) Sets(id SessionID) []OwnerSet {
