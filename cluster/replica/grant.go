@@ -110,7 +110,7 @@ func (n *Node) Drain(now time.Duration) {
 	left := n.cfg.Budget
 	for i := uint32(1); i <= n.used && left > 0; i++ {
 		sl := n.slotAt(i)
-		if sl.sum == 0 || sl.flags&slotHome == 0 && n.alive(sl.home) && (sl.hot == 0 || !n.homeless(n.hot[sl.hot-1])) {
+		if sl.sum == 0 || n.restsElsewhere(sl) || sl.flags&slotHome == 0 && sl.hot != 0 && n.alive(sl.home) && !n.homeless(n.hot[sl.hot-1]) {
 			continue
 		}
 		s := n.roused(i, sl)
@@ -129,6 +129,12 @@ func (n *Node) Drain(now time.Duration) {
 	}
 }
 
+// restsElsewhere reports, without unpacking it, that a packed session is at home at
+// another node that is alive, and that nobody else was promised to become its home.
+func (n *Node) restsElsewhere(sl *slot) bool {
+	return sl.hot == 0 && sl.flags&slotHome == 0 && sl.home != n.cfg.Self && n.alive(sl.home) && n.arena.Bytes(sl.ref)[0]&packPromised == 0
+}
+
 // homeless reports whether this node has a copy whose home is gone.
 func (n *Node) homeless(s *session) bool {
 	return s.Known() && !n.isHome(s) && !n.alive(n.believedHome(s))
@@ -145,7 +151,7 @@ func (n *Node) Homes() int {
 		case sl.sum == 0:
 		case sl.flags&slotHome != 0:
 			c++
-		case sl.hot == 0 && n.alive(sl.home):
+		case n.restsElsewhere(sl):
 		default:
 			if s := n.look(sl); s.Life.Kind == Live && (n.handing(s) || n.homeless(s) || s.claim != nil) {
 				c++

@@ -509,3 +509,32 @@ func TestEpochOfACopyWithoutReign(t *testing.T) {
 	}
 	c.expect(2, "s", "new")
 }
+
+// TestDrainOfAPackedPromise: a node that has promised its session to another one, which
+// died before it became the home, is asked to drain: the session, though it is packed
+// and last was at home here, is without a home, and goes to whoever is left.
+func TestDrainOfAPackedPromise(t *testing.T) {
+	c := newNet(t, 3, Config{Pack: 100 * time.Millisecond, AdoptAfter: time.Hour})
+	c.nodes[1].Create(c.now, sid)
+	c.write(1, sid, "v")
+	c.cut = func(_, to NodeID, m Message) bool { _, is := m.(Fenced); return to == 2 || is }
+	c.nodes[1].Receive(c.now, 2, Claim{ID: sid, Reign: Reign{2, 2}})
+	c.deliver()
+	c.crash(2)
+	c.wait(time.Second)
+	c.cut = nil
+	if _, packed := c.nodes[1].Len(); packed != 1 {
+		t.Fatalf("%d sessions are packed", packed)
+	}
+	if c.nodes[1].Homes() != 1 {
+		t.Errorf("nothing to drain, though its home is dead")
+	}
+	for range 10 {
+		c.nodes[1].Drain(c.now)
+		c.wait(40 * time.Millisecond)
+	}
+	if r := c.nodes[3].Reign(sid); r.Home != 3 || c.nodes[1].Homes() != 0 {
+		t.Errorf("the reign is %v, and %d are left", r, c.nodes[1].Homes())
+	}
+	c.expect(3, sid, "v")
+}

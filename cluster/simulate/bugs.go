@@ -13,8 +13,9 @@ var bugs = []bug{
 	{name: "a restarted node gives out its old dots", sameID: true, plan: func(w *world) { w.faults.crash = true }},
 	{name: "an application deployed anew passes for its former run", sameRun: true, plan: func(w *world) { w.faults.redeploy = true }},
 	{name: "a node does not notice that it was stopped", noPause: true, plan: func(w *world) {
-		w.faults.pause, w.faults.crash, w.plan.misroute = true, false, 0.2
-		w.faults.detect, w.faults.every, w.net.jitter = 300*time.Millisecond, 700*time.Millisecond, 0
+		w.faults = faults{pause: true, every: 700 * time.Millisecond, detect: 300 * time.Millisecond}
+		w.plan.misroute, w.plan.think, w.plan.late = 0.2, 60*time.Millisecond, 0
+		w.net.jitter, w.net.spike, w.net.drop = 0, 0, 0
 	}},
 	{name: "a node leaves before its grants are heard", noWait: true, plan: func(w *world) { w.faults.drain = true }},
 	{name: "forks are not counted", plan: func(w *world) {

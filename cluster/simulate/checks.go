@@ -14,7 +14,11 @@ import (
 const settled = 4 * time.Second
 
 // calm says whether a host has had no trouble for a while.
-func (b *book) calm(h *host) bool {
+func (b *book) calm(h *host) bool { return b.w.now-h.woke >= settled && b.linked(h) }
+
+// linked is calm, but for a pause of its own: a node that goes on after one has to make
+// sure of what it has before it serves anything.
+func (b *book) linked(h *host) bool {
 	return b.w.now-h.stopped >= settled && b.w.net.slow != h && (b.w.net.slowed == 0 || b.w.now-b.w.net.slowed >= 3*settled)
 }
 
@@ -25,7 +29,7 @@ func (b *book) fresh(h *host) bool { return h.started > 0 && b.w.now-h.started <
 // within says whether a surviving holder of the change has been reachable from
 // h for a while, so that h has no excuse for not knowing of it.
 func (b *book) within(h *host, ch *change) bool {
-	if !b.calm(h) || b.w.net.slow != nil || b.fresh(h) || h.doubted > 0 && b.w.now-h.doubted < b.w.cfg.DigestEvery {
+	if !b.linked(h) || b.w.net.slow != nil || b.fresh(h) || h.doubted > 0 && b.w.now-h.doubted < b.w.cfg.DigestEvery {
 		return false
 	}
 	if at := b.w.hostOf(ch.at); at != nil && at != h && !b.w.cfg.Strict && !b.w.reachable(h, at) {
@@ -40,6 +44,9 @@ func (b *book) within(h *host, ch *change) bool {
 		}
 		if p == h {
 			return true
+		}
+		if l := &b.w.net.link[p.index][h.index]; l.late && len(l.flying) > 0 {
+			continue // it has told h, perhaps
 		}
 		if b.crashed[id] || !b.calm(p) || b.fresh(p) || !b.w.reachable(h, p) {
 			continue

@@ -96,7 +96,7 @@ func (w *world) resume(h *host, id replica.NodeID) {
 	}
 	w.logf("%s goes on", h.name)
 	h.paused = false
-	h.woke, h.stopped = w.now, w.now
+	h.woke = w.now
 	for i := range h.heard {
 		h.heard[i] = w.now
 	}

@@ -42,7 +42,7 @@ func (b *book) wasPrompt(h *host, ch *change) {
 		// There and back, each perhaps behind a batch that is under way.
 		limit := 4*(time.Millisecond+b.w.net.jitter) + time.Second/5
 		well := func(p *host) bool {
-			return b.healthy(h, p) && p.stopped < ch.began && h.stopped < ch.began && p.viewed < ch.began && h.viewed < ch.began && !b.w.faults.config && !b.w.faults.loss
+			return b.healthy(h, p) && max(p.stopped, p.woke, h.stopped, h.woke) < ch.began && p.viewed < ch.began && h.viewed < ch.began && !b.w.faults.config && !b.w.faults.loss
 		}
 		if took > limit && slices.ContainsFunc(ch.prompt, well) {
 			b.w.fail("I12: change %d of %s waited %v though an owner was well", ch.number, ch.id, took)

@@ -15,6 +15,7 @@ type link struct {
 	queue  []parcel
 	flying []parcel // the batch under way
 	bytes  []byte   // the same, encoded
+	late   bool     // the batch under way has met a delay spike, and what queues up waits for it
 	behind bool     // overflowed: the peer is lagging until the queue is empty
 	out    *wire.Encoder
 	in     *wire.Decoder
@@ -71,7 +72,9 @@ func (w *world) launch(h, to *host, l *link) {
 		l.bytes = l.out.AppendBatch(nil, items)
 		w.stats.n["wire bytes"] += len(l.bytes)
 	}
-	w.pump(h, to, w.delay(h, to))
+	d := w.delay(h, to)
+	l.late = d > time.Second
+	w.pump(h, to, d)
 }
 
 // item encodes a message; an update only once for all its receivers.
