@@ -199,7 +199,8 @@ func (r *report) differ(ctx context.Context, nodes []*node) string {
 // nobodyLeft reports whether, in the strict profile, a session has no home, and all
 // who had to agree to another one have lost their memory.
 func nobodyLeft(copies []cluster.Copy, present map[replica.NodeID]bool) bool {
-	if slices.ContainsFunc(copies, func(c cluster.Copy) bool { return c.Live && present[c.Home] }) {
+	lives := func(c cluster.Copy) bool { return c.Live }
+	if !slices.ContainsFunc(copies, lives) || slices.ContainsFunc(copies, func(c cluster.Copy) bool { return c.Live && present[c.Home] }) {
 		return false
 	}
 	return slices.ContainsFunc(copies, func(c cluster.Copy) bool {
