@@ -21,7 +21,7 @@ type host struct {
 	stopped time.Duration // when it was last paused or cut off
 	viewed  time.Duration // when its view last changed
 	woke    time.Duration // when it last went on after a pause
-	doubted time.Duration // when another one last took it for gone by mistake, or saw it again after that
+	doubted time.Duration // when another one last took it for gone by mistake or it another one, or they saw each other again after that
 	looked  time.Duration // when its copies were last compared with what they were
 	clock   clock
 	skew    int64            // of its wall clock, in ms

@@ -26,6 +26,9 @@ func (w *world) watch(h *host) {
 				if p.doubted > 0 {
 					p.doubted = w.now // until now the others could not tell it what they know
 				}
+				if h.doubted > 0 {
+					h.doubted = w.now
+				}
 			}
 		} else if w.net.streams && w.now-h.heard[i] > w.net.idle {
 			w.disconnect(h, p)
@@ -36,7 +39,7 @@ func (w *world) watch(h *host) {
 		if w.now-h.heard[i] > w.faults.detect || !w.quiet && w.chance(w.faults.alarm) {
 			if w.reachable(h, p) {
 				w.stats.add("false alarm")
-				p.doubted = w.now
+				p.doubted, h.doubted = w.now, w.now
 			}
 			h.view[i] = 0
 			changed = true
