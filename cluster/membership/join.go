@@ -138,7 +138,7 @@ func (m *Membership) stoodStill() {
 		a.tried = time.Time{}
 	}
 	m.mu.Unlock()
-	m.log.Warn("this process stood still; asking the other nodes whether they took it for dead", "node", m.self.Name)
+	m.log.Warn("this process stood still; asking the other nodes whether they took it for dead")
 	for _, n := range m.View().Members {
 		if n.ID != m.self.ID {
 			m.run(func() { _ = m.ask(n.Address) }) // it has logged why

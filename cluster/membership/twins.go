@@ -59,7 +59,7 @@ func (m *Membership) check(known, other Node, d meta) {
 		return
 	}
 	if m.answers(known) {
-		m.log.Warn("two nodes have the same name; one of them will have to give way", "node", known.Name, "address", known.Address, "other", other.Address)
+		m.log.Warn("two nodes have the same name; one of them will have to give way", "peer", known.Name, "address", known.Address, "other", other.Address)
 		return
 	}
 	m.mu.Lock()
@@ -128,7 +128,7 @@ func (m *Membership) twin(other Node, d meta) {
 	}
 	mine, its := m.started.UnixMilli(), d.started.UnixMilli()
 	if mine < its || mine == its && m.self.ID < other.ID {
-		m.log.Error("another node has this node's name and has to give way", "node", m.self.Name, "other", other.Address)
+		m.log.Error("another node has this node's name and has to give way", "other", other.Address)
 		return
 	}
 	err := m.refuse(other)

@@ -127,7 +127,7 @@ func (m *Membership) alive(n *memberlist.Node) {
 		d, err = decodeMeta(n.Meta)
 	}
 	if err != nil {
-		m.log.Warn("a node with a strange announcement is ignored", "node", n.Name, "address", n.Address(), "error", err)
+		m.log.Warn("a node with a strange announcement is ignored", "peer", n.Name, "address", n.Address(), "error", err)
 		return
 	}
 	m.mu.Lock()
@@ -203,7 +203,7 @@ func (m *Membership) publish(about Node, what string) {
 	if len(m.changes) > lastChanges {
 		m.changes = slices.Delete(m.changes, 0, len(m.changes)-lastChanges)
 	}
-	m.log.Info("the cluster has changed", "node", about.Name, "change", what, "address", about.Address, "members", len(members))
+	m.log.Info("the cluster has changed", "peer", about.Name, "change", what, "address", about.Address, "members", len(members))
 	for _, c := range m.watchers {
 		select {
 		case c <- struct{}{}:

@@ -84,7 +84,7 @@ func (l *link) each(f func(*lane)) {
 // run has the link work until it is closed, and cleans up.
 func (l *link) run(p Peer) {
 	t := l.t
-	t.log.Info("peer connected", "peer", p.Name, "node", p.ID, "address", p.Address, "dialed", l.dialed, "lanes", len(l.lanes))
+	t.log.Info("peer connected", "peer", p.Name, "incarnation", p.ID, "address", p.Address, "dialed", l.dialed, "lanes", len(l.lanes))
 	l.p.up.Store(l)
 	t.h.Connected(p)
 	l.each(func(ln *lane) {
@@ -118,7 +118,7 @@ func (l *link) end(p Peer) {
 	l.hangUp(err)
 	l.wg.Wait()
 	l.p.account(l)
-	l.t.log.Info("peer disconnected", "peer", p.Name, "node", p.ID, "reason", err)
+	l.t.log.Info("peer disconnected", "peer", p.Name, "incarnation", p.ID, "reason", err)
 	l.t.h.Disconnected(l.id, err)
 }
 
@@ -206,13 +206,13 @@ func (l *link) watch() {
 func (l *link) lag(told bool) bool {
 	l.each((*lane).drop)
 	if !told {
-		l.t.log.Warn("peer lags: what is sent to it is dropped", "node", l.id)
+		l.t.log.Warn("peer lags: what is sent to it is dropped", "incarnation", l.id)
 		l.t.h.Lagging(l.id, true)
 	}
 	switch most := int64(l.t.cfg.MaxQueue); {
 	case l.drained() && l.queued.Load() < most:
 		l.lagging.Store(false)
-		l.t.log.Info("peer has caught up", "node", l.id)
+		l.t.log.Info("peer has caught up", "incarnation", l.id)
 		l.t.h.Lagging(l.id, false)
 		return false
 	case l.queued.Load() > 2*most:

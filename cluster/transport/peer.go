@@ -162,7 +162,7 @@ func (x *peer) crash() {
 	id, name := x.info.ID, x.info.Name
 	x.mu.Unlock()
 	if first {
-		x.t.log.Warn("peer has crashed", "peer", name, "node", id)
+		x.t.log.Warn("peer has crashed", "peer", name, "incarnation", id)
 		x.t.h.Crashed(id)
 	}
 }
