@@ -285,8 +285,8 @@ func TestStartFails(t *testing.T) {
 	addr := strings.TrimPrefix(running.URLs()[0], "http://")
 	for name, tt := range map[string]struct{ toml, file, want string }{
 		"taken port":   {"[[connectors]]\nname='a'\naddress='localhost:0'\n[connectors.tls]\nself-signed=true\n[[connectors]]\nname='b'\naddress='" + addr + "'\n[connectors.tls]\nself-signed=true\n", "", "connector b: "},
-		"app base":     {"[[hosts]]\nname='localhost'\napp-base='file'\n", "file", "not a directory"},
-		"log folder":   {"[valves.access-log]\ndirectory='file'\n", "file", "not a directory"},
+		"app base":     {"[[connectors]]\naddress='localhost:0'\n[[hosts]]\nname='localhost'\napp-base='file'\n", "file", "not a directory"},
+		"log folder":   {"[[connectors]]\naddress='localhost:0'\n[valves.access-log]\ndirectory='file'\n", "file", "not a directory"},
 		"certificates": {"[[connectors]]\naddress=':0'\n[connectors.tls]\ncertificates=[{cert='c',key='k'}]\n", "", "certificate c: "},
 	} {
 		t.Run(name, func(t *testing.T) {
