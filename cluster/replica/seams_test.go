@@ -538,3 +538,32 @@ func TestDrainOfAPackedPromise(t *testing.T) {
 	}
 	c.expect(3, sid, "v")
 }
+
+// TestLevelAfterAChange: the first that a joiner is sent of a session is a change, and
+// it is lost: nobody says meanwhile that the joiner has all.
+func TestLevelAfterAChange(t *testing.T) {
+	cfg := Config{Retry: time.Hour, Ack: AckNone, DigestEvery: time.Hour}
+	c := newNet(t, 1, cfg)
+	c.nodes[1].Create(c.now, sid)
+	c.write(1, sid, "old")
+	cfg.Self = 2
+	c.nodes[2] = NewNode(cfg, c.member(2), c.now)
+	c.cut = func(_, _ NodeID, m Message) bool {
+		switch m.(type) {
+		case Copy, *Update:
+			return true
+		}
+		return false
+	}
+	c.view()
+	c.write(1, sid, "new")
+	if c.wait(2 * time.Second); c.nodes[2].Level() {
+		t.Fatal("a node that has nothing says that it is level")
+	}
+	c.cut = nil
+	c.nodes[1].Reset(c.now, 2)
+	if c.wait(2 * time.Second); !c.nodes[2].Level() {
+		t.Error("it is not level though it has all")
+	}
+	c.expect(2, sid, "new")
+}

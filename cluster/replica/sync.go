@@ -28,6 +28,11 @@ func (n *Node) resync(s *session) (level, stalled bool) {
 		}
 		p := s.peerFor(o)
 		if p.owed && n.now-p.sent < n.cfg.Retry {
+			if !p.bulk && p.acked.IsZero() {
+				// A change has taken it there, perhaps: whoever has all must have it.
+				q.bulk++
+				p.bulk = true
+			}
 			continue
 		}
 		bulk := len(s.writes) == 0 && len(s.waiting) == 0
