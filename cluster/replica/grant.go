@@ -5,7 +5,7 @@ import (
 )
 
 // grant makes another node the home, which begins its reign at once, or in the
-// strict profile claims it. It is said again until the new home has spoken as
+// strict profile or after a pause claims it. It is said again until the new home has spoken as
 // such, for until then nobody may be home.
 func (n *Node) grant(s *session, to NodeID) {
 	r := Reign{s.reign.Epoch + 1, to}
@@ -73,9 +73,10 @@ func (n *Node) takeGrant(from NodeID, s *session, m Grant) {
 	}
 	n.dropClaim(s)
 	s.asking, s.handed = 0, Reign{}
-	if n.cfg.Strict {
+	if n.cfg.Strict || n.justResumed() {
 		// The home's consent is not that of its owners: beyond a partition a
-		// majority of them may be about to promise another one.
+		// majority of them may be about to promise another one. And what waited
+		// while this node stood still may have been taken back since.
 		s.promised = m.Reign
 		n.startClaim(s)
 		return

@@ -129,6 +129,10 @@ func (n *Node) at(now time.Duration) {
 	}
 }
 
+// justResumed reports whether what comes now may have waited while the node stood
+// still. A pause is also how long it may take to read what waited.
+func (n *Node) justResumed() bool { return n.resumed > 0 && n.now-n.resumed < n.cfg.Pause }
+
 // nextDot is this node's next version of s. It follows every dot of the copy: what is
 // acknowledged after it includes it. Copies of a later epoch than the reign's may have
 // come by ways that do not tell reigns.

@@ -382,6 +382,8 @@ func (n *Node) onRelease(from NodeID, m Release) {
 	s.heard(from, m.Reign)
 	switch {
 	case !s.Known(): // forgotten already
+	case s.Life.Kind != Live && len(m.Heads) > 0:
+		n.send(from, n.copyOf(s)) // it lives there: word of its end was lost
 	case s.Life.Kind != Live:
 		// Kept for its time: a copy that is still on its way must not revive it.
 		s.released = true

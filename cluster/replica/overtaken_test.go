@@ -1,0 +1,199 @@
+package replica
+
+import (
+	"slices"
+	"testing"
+	"time"
+)
+
+// What is true no more when it comes, or was lost: news that others have overtaken.
+
+// TestForkFoundBeforeGrant: the other side of a fork comes with a promise, and the
+// claim that it was for is overtaken by a grant of the home of this side: the fork is
+// counted all the same.
+func TestForkFoundBeforeGrant(t *testing.T) {
+	member := func(id NodeID) Member { return Member{ID: id, Name: string(rune('a' + id))} }
+	write := func(s *State, dot Dot) *State {
+		s = s.Clone()
+		s.Write(dot, []Op{{Key: "k", Value: Value{Bytes: []byte{byte(dot.Node)}}}})
+		return s
+	}
+	base := write(&State{ID: "s"}, Dot{Epoch: 1, Node: 1, Clock: 1})
+	one, two := write(base, Dot{Epoch: 1, Node: 1, Clock: 2}), write(base, Dot{Epoch: 2, Node: 2, Clock: 2})
+	n := NewNode(Config{Self: 3}, member(3), 0)
+	n.View(0, []Member{member(1), member(2), member(3), member(4)})
+	n.Receive(0, 1, Copy{Reign: Reign{1, 1}, State: one})
+	n.View(0, []Member{member(2), member(3), member(4)})
+	n.Request(0, 7, "s", 0)
+	n.Receive(0, 2, Promise{ID: "s", Reign: Reign{2, 3}, State: two})
+	if got := n.Take(); slices.ContainsFunc(got, func(e Effect) bool { _, ok := e.(Forked); return ok }) {
+		t.Fatalf("counted before it is the home: %v", got)
+	}
+	n.Receive(0, 1, Grant{Reign: Reign{3, 3}, State: one})
+	forks := 0
+	for _, e := range n.Take() {
+		if f, ok := e.(Forked); ok && f.Shadowed == 1 {
+			forks++
+		}
+	}
+	if s := n.State("s"); forks != 1 || s == nil || !s.Forked() {
+		t.Errorf("%d forks counted, copy %v", forks, s)
+	}
+}
+
+// TestEpochOfACopyWithoutReign: a promise carries a copy, but no reign. When the node
+// that got it passes it on and dies, the reign is nowhere, and the dots alone say how
+// far the epochs had come: a new home must not begin before them, for what is
+// acknowledged of the old copy would pass for its changes.
+func TestEpochOfACopyWithoutReign(t *testing.T) {
+	c := newNet(t, 2, Config{Ack: AckAll})
+	old := &State{ID: "s"}
+	old.Write(Dot{Epoch: 4, Node: 9, Clock: 7}, []Op{{Key: "k", Value: Value{Bytes: []byte("old")}}})
+	c.nodes[1].Receive(c.now, 8, Copy{State: old})
+	c.nodes[1].Request(c.now, 7, "s", 0)
+	c.deliver()
+	if r := c.nodes[1].Reign("s"); r.Home != 1 || r.Epoch <= 4 {
+		t.Fatalf("the reign is %v, after changes of epoch 4", r)
+	}
+	c.cut = func(_, _ NodeID, m Message) bool { _, is := m.(*Update); return is }
+	c.seen = nil
+	c.nodes[1].Commit(c.now, 9, "s", []Op{{Key: "k", Value: Value{Bytes: []byte("new")}}})
+	c.nodes[1].Receive(c.now, 2, Ack{ID: "s", Reign: c.nodes[1].Reign("s"), Dot: old.Heads[0], Sum: old.Sum()})
+	c.deliver()
+	if got := seenOf[Released](c); len(got) != 0 {
+		t.Errorf("a change that nobody has was acknowledged: %v", got)
+	}
+	c.cut = nil
+	c.wait(time.Second)
+	if got := seenOf[Released](c); len(got) != 1 || got[0].Failed || got[0].Degraded {
+		t.Errorf("released %v", got)
+	}
+	c.expect(2, "s", "new")
+}
+
+// TestDrainOfAPackedPromise: a node that has promised its session to another one, which
+// died before it became the home, is asked to drain: the session, though it is packed
+// and last was at home here, is without a home, and goes to whoever is left.
+func TestDrainOfAPackedPromise(t *testing.T) {
+	c := newNet(t, 3, Config{Pack: 100 * time.Millisecond, AdoptAfter: time.Hour})
+	c.nodes[1].Create(c.now, sid)
+	c.write(1, sid, "v")
+	c.cut = func(_, to NodeID, m Message) bool { _, is := m.(Fenced); return to == 2 || is }
+	c.nodes[1].Receive(c.now, 2, Claim{ID: sid, Reign: Reign{2, 2}})
+	c.deliver()
+	c.crash(2)
+	c.wait(time.Second)
+	c.cut = nil
+	if _, packed := c.nodes[1].Len(); packed != 1 {
+		t.Fatalf("%d sessions are packed", packed)
+	}
+	if c.nodes[1].Homes() != 1 {
+		t.Errorf("nothing to drain, though its home is dead")
+	}
+	for range 10 {
+		c.nodes[1].Drain(c.now)
+		c.wait(40 * time.Millisecond)
+	}
+	if r := c.nodes[3].Reign(sid); r.Home != 3 || c.nodes[1].Homes() != 0 {
+		t.Errorf("the reign is %v, and %d are left", r, c.nodes[1].Homes())
+	}
+	c.expect(3, sid, "v")
+}
+
+// TestLevelAfterAChange: the first that a joiner is sent of a session is a change, and
+// it is lost: nobody says meanwhile that the joiner has all.
+func TestLevelAfterAChange(t *testing.T) {
+	cfg := Config{Retry: time.Hour, Ack: AckNone, DigestEvery: time.Hour}
+	c := newNet(t, 1, cfg)
+	c.nodes[1].Create(c.now, sid)
+	c.write(1, sid, "old")
+	cfg.Self = 2
+	c.nodes[2] = NewNode(cfg, c.member(2), c.now)
+	c.cut = func(_, _ NodeID, m Message) bool {
+		switch m.(type) {
+		case Copy, *Update:
+			return true
+		}
+		return false
+	}
+	c.view()
+	c.write(1, sid, "new")
+	if c.wait(2 * time.Second); c.nodes[2].Level() {
+		t.Fatal("a node that has nothing says that it is level")
+	}
+	c.cut = nil
+	c.nodes[1].Reset(c.now, 2)
+	if c.wait(2 * time.Second); !c.nodes[2].Level() {
+		t.Error("it is not level though it has all")
+	}
+	c.expect(2, sid, "new")
+}
+
+// TestGrantOfBeforeAPause: a node stands still, is taken for dead, and then finds a
+// grant that was taken back meanwhile: it must not serve what was changed since.
+func TestGrantOfBeforeAPause(t *testing.T) {
+	c := newSession(t, 3, Config{})
+	var old Grant
+	c.cut = func(_, to NodeID, m Message) bool {
+		if g, is := m.(Grant); is {
+			old = g
+		}
+		return to == 2
+	}
+	if !c.nodes[1].HandOver(c.now, sid, 2) {
+		t.Fatal("not handed over")
+	}
+	c.deliver()
+	c.crash(2) // so the others believe: it does not hear of it
+	c.wait(time.Second)
+	if a := c.request(1, sid); a.Verdict != Serve {
+		t.Fatalf("the grant was not taken back: %+v", a)
+	}
+	c.write(1, sid, "new")
+	c.down[2], c.cut = false, nil
+	c.nodes[2].Receive(c.now, 1, old)
+	if c.nodes[2].TryServe(c.now, sid) {
+		t.Error("served though no owner has confirmed the reign")
+	}
+	if a := c.request(2, sid); a.Verdict == Serve {
+		c.expect(2, sid, "new") // the owners have been asked
+	}
+	c.view()
+	c.wait(2 * time.Second)
+	c.expect(2, sid, "new")
+	if r := c.nodes[2].Reign(sid); r != c.nodes[1].Reign(sid) {
+		t.Errorf("the reign is %v at node 2, %v at node 1", r, c.nodes[1].Reign(sid))
+	}
+}
+
+// TestReleaseOfAnEnd: word of a session's end was lost, and the home, where it lives on,
+// releases the copy of the one node that knows of it: the home is told again, until it
+// releases the end.
+func TestReleaseOfAnEnd(t *testing.T) {
+	c := newNet(t, 3, Config{Owners: 2, DigestEvery: time.Second})
+	live, reign := &State{ID: sid}, Reign{2, 1}
+	live.Write(Dot{Epoch: 1, Node: 1, Clock: 1}, []Op{{Key: "k", Value: Value{Bytes: []byte("v")}}})
+	dead := &State{ID: sid, Life: Life{Kind: Dead, Dot: Dot{Epoch: 1, Node: 3, Clock: 2}}}
+	n := c.nodes[3]
+	n.Receive(0, 1, Copy{Reign: reign, State: live})
+	n.Receive(0, 2, Copy{State: dead})
+	n.Take()
+	said := func() (out []State) {
+		for _, e := range n.Take() {
+			if s, ok := e.(Send); ok && s.To == 1 {
+				if m, is := s.Message.(Copy); is {
+					out = append(out, *m.State)
+				}
+			}
+		}
+		return out
+	}
+	n.Receive(0, 1, Release{sid, reign, live.Heads})
+	if got := said(); len(got) != 1 || got[0].Life.Kind != Dead || n.lookup(sid).released {
+		t.Errorf("the home, where the session lives, was sent %v", got)
+	}
+	n.Receive(0, 1, Release{sid, reign, nil})
+	if got := said(); len(got) != 0 || !n.lookup(sid).released {
+		t.Errorf("the home, where the session has ended, was sent %v", got)
+	}
+}
