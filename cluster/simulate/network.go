@@ -26,6 +26,7 @@ type network struct {
 	spike   float64 // the chance of a delay of up to 5 s
 	slow    *host   // a host to and from which all takes 50 times as long
 	slowed  time.Duration
+	jammed  time.Duration // streams: when the last batch comes that is longer under way than the grace
 }
 
 // transmit sends a message, as badly as the network is just now.

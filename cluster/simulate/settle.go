@@ -171,7 +171,10 @@ func (b *book) allExpired() {
 }
 
 // endedOnce: a session that nobody has ended was expired by a home, for its
-// listeners want to know, and by one only while nothing went wrong.
+// listeners want to know, and by one only while nothing went wrong. A home that must
+// have its reign confirmed first has three graces until the copies are too old: for
+// what is under way before it, for its question and for the answer. Where one of them
+// took longer than a grace, the copies may have gone by their age.
 func (b *book) endedOnce(r *record) {
 	f, n := b.w.faults, b.w.net
 	well := !f.crash && !f.pause && !f.partition && !f.drain && f.alarm == 0 && n.drop == 0 && n.spike == 0
@@ -179,7 +182,7 @@ func (b *book) endedOnce(r *record) {
 	switch {
 	case r.expired > 1 && well:
 		b.w.fail("I11: %s was expired %d times", r.id, r.expired)
-	case r.expired == 0 && !r.ends && safe && !(b.w.cfg.Strict && b.hopeless(r.id)):
+	case r.expired == 0 && !r.ends && safe && n.jammed < r.served+b.w.cfg.MaxIdle && !(b.w.cfg.Strict && b.hopeless(r.id)):
 		b.w.fail("I11: %s has vanished, and no home has expired it", r.id)
 	}
 }

@@ -74,6 +74,9 @@ func (w *world) launch(h, to *host, l *link) {
 	}
 	d := w.delay(h, to)
 	l.late = d > time.Second
+	if d > w.cfg.Grace {
+		w.net.jammed = max(w.net.jammed, w.now+d)
+	}
 	w.pump(h, to, d)
 }
 
