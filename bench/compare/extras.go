@@ -103,12 +103,27 @@ func (b *bench) tell(s system, cell string, v float64, unit string) sample {
 // stateSessions is how many sessions a joiner has to get.
 const stateSessions = 100_000
 
-// stateTransfer kills the last node, makes sessions at the others, says what they
-// cost in memory, and starts the node again.
+// settle is how long nodes are left alone before their memory is looked at.
+const settle = 8 * time.Second
+
+// stateTransfer stops the last node, makes sessions at the others, says what they
+// cost in memory, and starts the node again. The others are started anew before:
+// what the cells have left behind in their memory would hide what comes.
 func (b *bench) stateTransfer(ctx context.Context, s system, r *running) []sample {
 	bad := func(err error) []sample { return []sample{{System: s.name, Cell: "join", Problem: err.Error()}} }
 	if _, err := r.cluster.Call(ctx, "stop", "3"); err != nil {
 		return bad(err)
+	}
+	for node := 1; node < s.nodes; node++ {
+		if _, err := r.cluster.Call(ctx, "stop", strconv.Itoa(node)); err != nil {
+			return bad(err)
+		}
+		if _, err := r.cluster.Start(ctx, node); err != nil {
+			return bad(err)
+		}
+	}
+	if !rig.Sleep(ctx, settle) {
+		return bad(ctx.Err())
 	}
 	first, err := r.cluster.Call(ctx, "pid", "1")
 	if err != nil {
@@ -120,7 +135,7 @@ func (b *bench) stateTransfer(ctx context.Context, s system, r *running) []sampl
 		"-sessions", strconv.Itoa(stateSessions), "-c", "16", "-rate", "2500"); err != nil {
 		return bad(err)
 	}
-	if !rig.Sleep(ctx, 5*time.Second) {
+	if !rig.Sleep(ctx, settle) {
 		return bad(ctx.Err())
 	}
 	per := float64(rig.RSS(first)-before) * 1024 / stateSessions
