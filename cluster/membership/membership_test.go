@@ -2,6 +2,7 @@ package membership
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -275,6 +276,46 @@ func TestTwoNodesOfOneNameMeetLate(t *testing.T) {
 			t.Errorf("the wrong one stayed: %+v", n)
 		}
 	})
+}
+
+// TestTwoNodesOfOneNameMeetThroughAThird: whichever of the two the third one has met
+// first, and so tells of, the later started gives way.
+func TestTwoNodesOfOneNameMeetThroughAThird(t *testing.T) {
+	for _, order := range [][]int{{3, 9}, {9, 3}} {
+		t.Run(fmt.Sprint(order), func(t *testing.T) {
+			inBubble(t, func(t *testing.T, g *group) {
+				told := map[int]chan error{3: make(chan error, 1), 9: make(chan error, 1)}
+				for _, at := range []int{3, 9} {
+					cfg := g.config(3, at)
+					cfg.Seeds = nil
+					cfg.Conflict = func(err error) { told[at] <- err }
+					m, err := Start(cfg)
+					if err != nil {
+						t.Fatal(err)
+					}
+					g.nodes[at] = m
+					time.Sleep(time.Second)
+				}
+				cfg := g.config(1, 1)
+				cfg.Seeds = addresses(order[0])
+				m, err := Start(cfg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				g.nodes[1] = m
+				_ = m.ask(address(order[1]))
+				select {
+				case <-told[9]:
+				case err := <-told[3]:
+					t.Fatalf("the wrong one gave way: %v", err)
+				case <-time.After(time.Minute):
+					t.Fatal("nobody gave way")
+				}
+				g.kill(9)
+				g.await(10*time.Second, 1, g.nodes[3].self.ID)
+			})
+		})
+	}
 }
 
 // TestRefusingSeeds: a first node does not wait for seeds that for certain are not

@@ -60,6 +60,7 @@ func (m *Membership) check(known, other Node, d meta) {
 	}
 	if m.answers(known) {
 		m.log.Warn("two nodes have the same name; one of them will have to give way", "peer", known.Name, "address", known.Address, "other", other.Address)
+		m.pause(settleAfter) // until it is looked at again
 		return
 	}
 	m.mu.Lock()
@@ -93,6 +94,16 @@ func (g *gate) NotifyMerge(peers []*memberlist.Node) error {
 	return nil
 }
 
+// pause waits so long, or until Close.
+func (m *Membership) pause(d time.Duration) {
+	wait := time.NewTimer(d)
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+	case <-m.ctx.Done():
+	}
+}
+
 // refuse notes that another node has this one's name.
 func (m *Membership) refuse(other Node) error {
 	err := fmt.Errorf("a node named %s is in the cluster already and alive, at %s (this one is at %s): node names must differ; "+
@@ -116,19 +127,14 @@ func (m *Membership) conflict() error {
 // leftover of a former start, one that joins and is being refused, or, if two
 // halves of a cluster have met, one that is there to stay: the later started goes.
 func (m *Membership) twin(other Node, d meta) {
-	wait := time.NewTimer(settleAfter)
-	defer wait.Stop()
-	select {
-	case <-wait.C:
-	case <-m.ctx.Done():
-		return
-	}
-	if !m.answers(other) || m.conflict() != nil {
+	m.pause(settleAfter)
+	if m.ctx.Err() != nil || !m.answers(other) || m.conflict() != nil {
 		return
 	}
 	mine, its := m.started.UnixMilli(), d.started.UnixMilli()
 	if mine < its || mine == its && m.self.ID < other.ID {
 		m.log.Error("another node has this node's name and has to give way", "other", other.Address)
+		_ = m.ask(other.Address) // those between the two may have told it nothing; ask has logged why
 		return
 	}
 	err := m.refuse(other)

@@ -53,6 +53,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata",
 		UpdateScripts: os.Getenv("UPDATE") != "",
+		Deadline:      time.Now().Add(4 * time.Minute), // of a script that hangs; they take seconds
 		Setup: func(e *testscript.Env) error {
 			home := filepath.Join(e.WorkDir, ".user")
 			e.Vars = append(e.Vars, env...)
