@@ -34,6 +34,7 @@ func (c *runCmd) load(e *env) (*config.Config, error) {
 
 // Run serves until a signal ends it.
 func (c *runCmd) Run(e *env) error {
+	calmTimers()
 	began := time.Now()
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
