@@ -162,13 +162,6 @@ func (a *app) introduced(ctx context.Context) error {
 	}
 }
 
-// tick lets time pass.
-func (a *app) tick() {
-	for _, sh := range a.shards {
-		sh.tick()
-	}
-}
-
 // known is how many sessions the node knows, at home here or not.
 func (a *app) known() (n int) {
 	for _, sh := range a.shards {

@@ -184,72 +184,21 @@ func (n *Node) send(to []replica.NodeID, app uint32, shard uint8, m replica.Mess
 	}
 }
 
-// tickEvery is how often time passes for the shards while something goes on, and
-// restEvery while nothing does; checkEvery is how many busy ticks lie between two
-// looks at who is level.
-const (
-	tickEvery  = 10 * time.Millisecond
-	restEvery  = 50 * time.Millisecond
-	checkEvery = 5
-	// crowded is how many bytes may wait for a peer until the shards get time
-	// less often: what they would send is mostly copies, which can wait.
-	crowded = 16 << 20
-	// crowdedTick is how often they get it then.
-	crowdedTick = 10
-)
-
 // run is the node's own goroutine: it lets time pass and tells the applications
 // who is there, until the context ends.
 func (n *Node) run(ctx context.Context) {
 	tick := time.NewTimer(tickEvery)
 	defer tick.Stop()
-	for turn := 0; ; {
+	for p := (pace{n: n}); ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-n.kick:
 			n.apply()
 		case <-tick.C:
-			rests := !n.stirred.Swap(false)
-			if turn++; turn%crowdedTick == 0 || !n.crowded() {
-				for _, a := range *n.apps.Load() {
-					a.tick()
-				}
-			}
-			if rests || turn%checkEvery == 0 {
-				n.checkLevel()
-			}
-			if !n.met.Load() { // somebody has not said yet what it runs
-				n.apply()
-				rests = false
-			}
-			if rests && !n.stirred.Load() {
-				tick.Reset(restEvery)
-			} else {
-				tick.Reset(tickEvery)
-			}
+			tick.Reset(p.step())
 		}
 	}
-}
-
-// stir notes that something goes on in a shard.
-func (n *Node) stir() {
-	if !n.stirred.Load() { // nearly always, and reading disturbs no other core
-		n.stirred.Store(true)
-	}
-}
-
-func (n *Node) crowded() bool {
-	network := n.network()
-	n.mu.Lock()
-	ids := make([]replica.NodeID, 0, len(n.peers))
-	for id, p := range n.peers {
-		if !p.lagging() {
-			ids = append(ids, id)
-		}
-	}
-	n.mu.Unlock()
-	return slices.ContainsFunc(ids, func(id replica.NodeID) bool { return network.Queued(id) > crowded })
 }
 
 // checkLevel tells the others when an application has become level here.

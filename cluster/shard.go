@@ -284,12 +284,14 @@ func (sh *shard) receive(peer replica.NodeID, number uint32, m replica.Message) 
 	}
 }
 
-// tick lets time pass.
-func (sh *shard) tick() {
+// tick lets time pass, and reports whether there are copies to be made.
+func (sh *shard) tick() bool {
 	sh.mu.Lock()
 	sh.tickLocked(sh.app.n.now())
 	sh.forgetUnknownLocked()
+	copying := sh.node.Copying()
 	sh.unlock()
+	return copying
 }
 
 // jobs are what is done for an application without a lock held and may take its

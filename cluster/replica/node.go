@@ -38,6 +38,7 @@ type Node struct {
 	names    names
 	packed   []byte  // for pack
 	passing  session // for takeAtRest and copyPacked
+	unplaced slot    // for takeAtRest
 	out      []Effect
 }
 

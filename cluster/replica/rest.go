@@ -12,8 +12,9 @@ func (n *Node) takeAtRest(from NodeID, m Copy) bool {
 		from != m.Reign.Home || from == n.cfg.Self || !n.alive(from) {
 		return false
 	}
-	s := &n.passing
-	*s = session{State: st, reign: m.Reign, promised: m.Reign, sets: m.Sets, slot: &slot{}}
+	s, unplaced := &n.passing, &n.unplaced
+	*unplaced = slot{}
+	*s = session{State: st, reign: m.Reign, promised: m.Reign, sets: m.Sets, slot: unplaced}
 	defer func() { *s = session{} }() // keep nothing of the message
 	if !n.isOwner(s, n.cfg.Self) || m.Idle > n.backupPatience(n.timeout(s)) {
 		return false

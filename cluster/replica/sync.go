@@ -121,6 +121,10 @@ func (n *Node) startPass() {
 	n.pass.left = n.used
 }
 
+// Copying reports whether sessions are still to be looked at for who must have a
+// copy of them.
+func (n *Node) Copying() bool { return n.pass.left > 0 }
+
 // visitsPerCopy is how many sessions may be visited for one that is copied.
 const visitsPerCopy = 8
 
@@ -129,8 +133,8 @@ func (n *Node) stepPass() {
 	if n.pass.left == 0 {
 		return
 	}
-	sent := len(n.out)
-	for visits := n.cfg.Budget * visitsPerCopy; n.pass.left > 0 && visits > 0 && len(n.out)-sent < n.cfg.Budget; visits-- {
+	sent, copies := len(n.out), n.cfg.Budget*2/3 // they are dearer than looks
+	for visits := n.cfg.Budget * visitsPerCopy; n.pass.left > 0 && visits > 0 && len(n.out)-sent < copies; visits-- {
 		next := n.pass.at + 1
 		if next > n.used {
 			next = 1
