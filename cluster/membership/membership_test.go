@@ -305,7 +305,10 @@ func TestTwoNodesOfOneNameMeetThroughAThird(t *testing.T) {
 				g.nodes[1] = m
 				_ = m.ask(address(order[1]))
 				select {
-				case <-told[9]:
+				case err := <-told[9]:
+					if !strings.Contains(err.Error(), "a node named n3") {
+						t.Errorf("got %v", err)
+					}
 				case err := <-told[3]:
 					t.Fatalf("the wrong one gave way: %v", err)
 				case <-time.After(time.Minute):
