@@ -32,16 +32,17 @@ var linked = servlet.App{Servlets: map[string]http.Handler{
 	}),
 }}
 
-// TestMain makes the test binary the programs that the scripts call.
-func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
-		"serval": func() {
-			os.Exit(Main(Options{Args: os.Args[1:], Version: "0.0-test", Linked: map[string]servlet.App{"hello": linked}}))
-		},
-		"await": await,
-		"get":   get,
-	})
+// programs are what the scripts call.
+var programs = map[string]func(){
+	"serval": func() {
+		os.Exit(Main(Options{Args: os.Args[1:], Version: "0.0-test", Linked: map[string]servlet.App{"hello": linked}}))
+	},
+	"await": await,
+	"get":   get,
 }
+
+// TestMain makes the test binary the programs.
+func TestMain(m *testing.M) { testscript.Main(m, programs) }
 
 // TestScripts runs testdata/*.txtar. Beside serval they have addresses for cluster
 // nodes, $FREE1 to $FREE3, and

@@ -14,7 +14,7 @@ const (
 	usualSlack = 50_000
 	// serverSlack is what a server takes: Go's monitoring thread asks for sleeps of 20 µs
 	// while there is work, and with the usual slack each process wakes up some 13,000
-	// times a second for it: a quarter of the CPU time of a replicated request (bench/compare,
+	// times a second for it: a fifth of the CPU time of a replicated request (bench/compare,
 	// count, three nodes on two processors). Timers of a server lose nothing: Go's
 	// runtime waits for them in whole milliseconds anyway.
 	serverSlack = 1_000_000
@@ -28,7 +28,7 @@ const (
 // TimerSlackNSec) stays, and so does all if something is not as expected.
 func calmTimers() {
 	if os.Getenv(slackTried) != "" {
-		_ = os.Unsetenv(slackTried) // workers are not to have it; a name that is valid
+		_ = os.Unsetenv(slackTried) // not for workers; fails for names only that are none
 		return
 	}
 	if slack() != usualSlack {
