@@ -71,7 +71,10 @@ func (d *Demo) learn(n *node, st cluster.Status) {
 	if before.ID != st.ID {
 		return
 	}
-	if took := sum(&st).claims - sum(&before).claims; took > 0 {
+	switch took := sum(&st).claims - sum(&before).claims; {
+	case took == 1:
+		d.news.add(n.name + " has taken over a session")
+	case took > 1:
 		d.news.add(fmt.Sprintf("%s has taken over %d sessions", n.name, took))
 	}
 }
