@@ -184,8 +184,10 @@ func (b *book) expired(h *host, id replica.SessionID) {
 	// Beyond a partition nobody can know of the use: two components, two
 	// expiries (a claimer waits for its grace, though).
 	apart := rec.server != nil && rec.server != h && !b.w.reachable(h, rec.server)
-	// Nor of one without a change whose home has died since, if that is not told.
-	untold := b.w.cfg.Touch < 0 && rec.server != nil && (!rec.server.up || rec.server.started > rec.served)
+	// Nor, if uses are not told without changes, of one whose home has died since, or
+	// was one of two, on two sides of a cut.
+	untold := b.w.cfg.Touch < 0 && rec.server != nil &&
+		(!rec.server.up || rec.server.started > rec.served || rec.server != h && b.w.faults.partition)
 	if b.calm(h) && !apart && !untold {
 		b.w.fail("I11: %s expired %s %v after its last request", h.name, id, b.w.now-rec.served)
 	}
