@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -67,9 +68,14 @@ func (b *bench) cells(ctx context.Context, s system, r *running, app string, cel
 		}
 		defer sleep()
 	}
+	warm := b.o.warm
 	if s.java {
-		b.Progress("  warming up for %s", b.o.jit)
-		if _, err := b.Run(ctx, r.targets, r.pids(), b.o.jit, time.Second, cells[0].load(app, s.cookie)...); err != nil {
+		// What is compiled is what has run: sessions and their replication, and then
+		// what each cell has of its own.
+		warm = max(warm, b.o.jit/3)
+		first := max(0, slices.IndexFunc(cells, func(c cell) bool { return c.sessions }))
+		b.Progress("  warming up for %s, and %s before each cell", b.o.jit, warm)
+		if _, err := b.Run(ctx, r.targets, r.pids(), b.o.jit, time.Second, cells[first].load(app, s.cookie)...); err != nil {
 			return nil, err
 		}
 	}
@@ -78,7 +84,7 @@ func (b *bench) cells(ctx context.Context, s system, r *running, app string, cel
 			continue
 		}
 		args := append(c.load(app, s.cookie), "-c", strconv.Itoa(b.o.conns))
-		rep, err := b.Run(ctx, r.targets, r.pids(), b.o.warm, b.o.length, args...)
+		rep, err := b.Run(ctx, r.targets, r.pids(), warm, b.o.length, args...)
 		p := sample{System: s.name, Cell: c.name, Report: rep}
 		if err != nil {
 			p.Problem = err.Error()

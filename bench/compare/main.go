@@ -32,7 +32,7 @@ func main() {
 	flag.IntVar(&o.conns, "c", 32, "connections of the load generator at full speed")
 	flag.DurationVar(&o.length, "d", 5*time.Second, "length of one measurement")
 	flag.DurationVar(&o.warm, "warm", 2*time.Second, "warm-up before each measurement")
-	flag.DurationVar(&o.jit, "jit", 30*time.Second, "warm-up of a Java system after its start (Tomcat gains until 60s)")
+	flag.DurationVar(&o.jit, "jit", 30*time.Second, "warm-up of a Java system after its start, with sessions; a third of it again before each cell (Tomcat gains until 60s)")
 	flag.StringVar(&o.out, "out", "bench/results", "folder of the results")
 	flag.BoolVar(&o.quick, "quick", false, "one round with short measurements: figures wander more")
 	flag.BoolVar(&o.halt, "halt", false, "let idle CPUs halt during the cells: on a virtual machine the figures then have the host's cost of waking them in it")
