@@ -5,7 +5,7 @@
 // CPU time of all its processes per request and the bytes between its nodes,
 // for those are stable on a noisy machine, where times are not.
 //
-//	go run ./bench/compare                     everything, about an hour and a half
+//	go run ./bench/compare                     everything, about an hour and three quarters
 //	go run ./bench/compare -quick              one short round, about 20 minutes
 //	go run ./bench/compare -systems repl-all,tomcat-async -cells count
 //	go run ./bench/compare -list               what there is
