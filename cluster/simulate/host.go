@@ -30,7 +30,7 @@ type host struct {
 	heard   []time.Duration
 	checked []mark // by number of the session
 	promise map[replica.SessionID]replica.Reign
-	lagging []bool                       // by index of the host: what the node was told
+	lagging map[replica.NodeID]bool      // what the node was told
 	homes   map[replica.SessionID]uint64 // at home, for all that the node has said: the fingerprint that was served
 	started time.Duration
 	level   bool // it has said that it has all it should have
@@ -84,7 +84,7 @@ func (w *world) begin(h *host) {
 	h.node = replica.NewNode(w.configFor(h), replica.Member{ID: h.id, Name: h.name, Zone: h.zone}, w.local(h))
 	h.up, h.paused, h.leaving, h.backlog = true, false, false, nil
 	h.view, h.heard = make([]replica.NodeID, len(w.nodes)), make([]time.Duration, len(w.nodes))
-	h.lagging, h.busy, h.checked = make([]bool, len(w.nodes)), false, nil
+	h.lagging, h.busy, h.checked = map[replica.NodeID]bool{}, false, nil
 	h.homes, h.started, h.level = map[replica.SessionID]uint64{}, w.now, false
 	h.promise = map[replica.SessionID]replica.Reign{}
 	w.logf("%s starts as node %d", h.name, h.id)

@@ -152,7 +152,7 @@ func (w *world) setLagging(h, p *host, lagging bool) {
 	id := p.id
 	w.later(h, 0, func(n *replica.Node) {
 		w.logf("%s takes %s for lagging: %v", h.name, p.name, lagging)
-		h.lagging[p.index] = lagging && p.id == id
+		h.lagging[id] = lagging
 		n.Lagging(w.local(h), id, lagging)
 		if !lagging {
 			w.reset(h, id)

@@ -74,14 +74,7 @@ func (h *host) sees(p *host) bool { return h == p || h.view[p.index] == p.id }
 
 // finds says whether h was told that a peer, which may be gone by now, does not
 // keep up.
-func (w *world) finds(h *host, id replica.NodeID) bool {
-	for i, p := range w.nodes {
-		if p.id == id {
-			return h.lagging[i]
-		}
-	}
-	return false
-}
+func (w *world) finds(h *host, id replica.NodeID) bool { return h.lagging[id] }
 
 // notice takes an incarnation out of a host's view at once: it was seen to go.
 func (w *world) notice(p, h *host, id replica.NodeID, d time.Duration) {
