@@ -185,10 +185,10 @@ func TestBulkWindow(t *testing.T) {
 	})
 	free := sync.OnceFunc(func() { close(release) })
 	defer free()
-	value := make([]byte, 4<<10)
 	for i := range 200 {
+		value := make([]byte, 4<<10) // of its own: an item keeps it
+		value[0] = byte(i)
 		u, _ := update(1, i, 1, value)
-		u.Delta.Ops[0].Value.Bytes[0] = byte(i)
 		a.Send(2, wire.NewItem(testApp, 0, u, true))
 	}
 	<-inside
