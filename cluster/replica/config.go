@@ -60,7 +60,7 @@ type Config struct {
 	MisrouteClaim bool
 	Misroutes     int
 	// Budget is how many sessions a Tick looks at, at most, for each of its
-	// tasks. Default 192, and at least 16.
+	// tasks; it sends two thirds as many copies. Default 192, and at least 16.
 	Budget int
 	// Window is how many copies may be on their way to a peer, unacknowledged,
 	// in a transfer that can wait. Default 1024.

@@ -212,7 +212,7 @@ func (b *book) enough(h *host, ch *change) {
 	case replica.AckAll:
 		need = others
 		for _, o := range owners {
-			if !slices.Contains(ch.had, o) && !b.w.finds(h, o) {
+			if !slices.Contains(ch.had, o) && !h.finds(o) {
 				b.w.fail("I1b: change %d of %s was acknowledged by all, but %d does not have it", ch.number, ch.id, o)
 			}
 		}

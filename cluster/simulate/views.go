@@ -72,9 +72,9 @@ func (w *world) membersAt(h *host) []replica.Member {
 // sees says whether a peer's present incarnation is in the view of h.
 func (h *host) sees(p *host) bool { return h == p || h.view[p.index] == p.id }
 
-// finds says whether h was told that a peer, which may be gone by now, does not
-// keep up.
-func (w *world) finds(h *host, id replica.NodeID) bool { return h.lagging[id] }
+// finds says whether the node was told that a peer, which may be gone by now, does
+// not keep up.
+func (h *host) finds(id replica.NodeID) bool { return h.lagging[id] }
 
 // notice takes an incarnation out of a host's view at once: it was seen to go.
 func (w *world) notice(p, h *host, id replica.NodeID, d time.Duration) {
