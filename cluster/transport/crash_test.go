@@ -141,6 +141,48 @@ func TestEndedProcess(t *testing.T) {
 	}
 }
 
+// TestCutWhileLeaving: a tripwire is cut just when the peer leaves, and who asks the
+// peer's port again finds it closed. It has left all the same.
+func TestCutWhileLeaving(t *testing.T) {
+	for range 10 {
+		a, b := pair(t, nil)
+		a.waitTripwire(t, 2)
+		b.waitTripwire(t, 1)
+		cut := (*a.up2(t, 2).wire.Load()).(*tls.Conn).NetConn()
+		closed := make(chan error)
+		go func() { closed <- b.Close(context.Background()) }()
+		cut.Close()
+		a.wait(t, "goodbye", func() bool { return a.up[2] == 0 })
+		if !errors.Is(a.reasons[0], ErrLeft) || a.crashed[2] != 0 {
+			t.Errorf("reasons %v, crashed %v", a.reasons, a.crashed)
+		}
+		if err := <-closed; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestLateTripwire: a tripwire that comes while its link ends is not closed without
+// a goodbye; the other end would take that for a crash.
+func TestLateTripwire(t *testing.T) {
+	ca := newAuthority(t)
+	a := start(t, ca, 1, "a", nil)
+	for range 20 {
+		l := newLink(&peer{t: a.Transport}, 2, 1, false)
+		here, there := net.Pipe()
+		l.give(here)
+		l.close(ErrClosed)
+		guarded := make(chan struct{})
+		go func() { l.guard(Peer{ID: 2}); close(guarded) }()
+		b, err := io.ReadAll(there)
+		if string(b) != string([]byte{goodbye}) {
+			t.Fatalf("%q, %v", b, err)
+		}
+		there.Close()
+		<-guarded
+	}
+}
+
 // TestResetIsNoCrash: somebody cuts the tripwire; it is replaced, and the link
 // stays.
 func TestResetIsNoCrash(t *testing.T) {

@@ -291,6 +291,7 @@ func (t *Transport) greetConn(ctx context.Context, then func(), c *quic.Conn) er
 		err = reason(err)
 		l.close(err)
 		l.hangUp(err)
+		l.give(nil)
 		return err
 	}
 	end()
@@ -380,14 +381,11 @@ func acceptLane(ctx context.Context, c *quic.Conn) (*quic.Stream, *bufio.Reader,
 
 // attachBulk gives a bulk connection to the link that it belongs to.
 func (t *Transport) attachBulk(ctx context.Context, c *quic.Conn, s *quic.Stream, h wire.Hello, num uint64) error {
-	x := t.peer(h.Node)
-	if x == nil {
+	l := t.linkOf(h.Node)
+	if l == nil {
 		return fmt.Errorf("%w: bulk connection without a link", errMalformed)
 	}
-	x.mu.Lock()
-	l := x.link
-	x.mu.Unlock()
-	if l == nil || l.num != num || l.dialed {
+	if l.num != num || l.dialed {
 		return fmt.Errorf("%w: bulk connection of another link", errMalformed)
 	}
 	if err := t.writeHello(s, 0, true); err != nil {

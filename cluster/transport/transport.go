@@ -189,6 +189,17 @@ func (t *Transport) up(id replica.NodeID) *link {
 	return nil
 }
 
+// linkOf is the link to a peer, or the one that is being made; nil if there is none.
+func (t *Transport) linkOf(id replica.NodeID) *link {
+	x := t.peer(id)
+	if x == nil {
+		return nil
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.link
+}
+
 // Send queues a message for a peer and returns at once; to an idle lane it is
 // written at once. It is dropped if the peer is not connected or lagging.
 func (t *Transport) Send(to replica.NodeID, it *wire.Item) {
@@ -246,6 +257,11 @@ func (t *Transport) Close(ctx context.Context) error {
 	t.cancel(ErrClosed)
 	_ = t.listener.Close()
 	_ = t.streams.Close()
+	for id := range *t.peers.Load() {
+		if l := t.linkOf(id); l != nil {
+			<-l.gone // a peer that finds nobody at the port must have been told
+		}
+	}
 	if t.sock.tcp != nil {
 		_ = t.sock.tcp.Close()
 	}

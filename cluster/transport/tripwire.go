@@ -93,8 +93,7 @@ func (l *link) hold(p Peer, c net.Conn) bool {
 	l.wire.Store(&c)
 	defer l.wire.Store(nil)
 	stop := context.AfterFunc(l.ctx, func() {
-		_ = c.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
-		_, _ = c.Write([]byte{goodbye})
+		sayGoodbye(c)
 		_ = c.SetReadDeadline(time.Unix(1, 0))
 	})
 	defer stop()
@@ -119,6 +118,13 @@ func (l *link) hold(p Peer, c net.Conn) bool {
 	return false
 }
 
+// sayGoodbye tells the other end that this one closes the tripwire on purpose.
+// The byte fits in the socket's buffer: the limit is for a machine that is busy.
+func sayGoodbye(c net.Conn) {
+	_ = c.SetWriteDeadline(time.Now().Add(redialLimit))
+	_, _ = c.Write([]byte{goodbye})
+}
+
 // deadAt reports whether the peer's process is gone for sure: nothing listens
 // at its port, or another incarnation does. While the kernel takes a process
 // apart, its listener may still be there for a moment; so it asks some times.
@@ -132,7 +138,9 @@ func (l *link) deadAt(p Peer) bool {
 			c.Close()
 			return false
 		case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, errOther):
-			return true
+			// A node that leaves says so before it closes its port: it may still
+			// be on its way through this node.
+			return l.pause(redialPause)
 		}
 		timer := time.NewTimer(redialPause)
 		select {
@@ -202,11 +210,15 @@ func (l *link) greetTrip(ctx context.Context, c *tls.Conn, num uint64) error {
 }
 
 // give hands a tripwire to guard in place of one that it has not taken yet; nil
-// only takes that back. It is closed if the link has ended.
+// only takes that back. It is closed if the link has ended, and the other end, for
+// which it is a tripwire already, is told so.
 func (l *link) give(c net.Conn) {
 	for {
 		select {
 		case old := <-l.trip:
+			if l.ctx.Err() != nil {
+				sayGoodbye(old)
+			}
 			old.Close()
 			continue
 		default:
@@ -291,7 +303,9 @@ func (t *Transport) takeTrip(c *tls.Conn) error {
 	}
 	d, _ := ctx.Deadline()
 	_ = c.SetDeadline(d)
-	defer context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })()
+	aborted := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)); close(aborted) })
+	defer stop()
 	from, to, num, err := readTripHello(c)
 	if err != nil {
 		return err
@@ -299,11 +313,17 @@ func (t *Transport) takeTrip(c *tls.Conn) error {
 	if _, err := c.Write(tripHello(t.cfg.Self.ID, from, num)); err != nil {
 		return err
 	}
-	l := t.up(from)
-	if to != t.cfg.Self.ID || l == nil || l.num != num {
-		return errors.New("asked who is here, or for a link that is not") // the dialer knows now
+	if !stop() {
+		<-aborted
 	}
 	_ = c.SetDeadline(time.Time{})
+	l := t.linkOf(from)
+	if to != t.cfg.Self.ID || l == nil || l.num != num {
+		if t.ctx.Err() != nil {
+			sayGoodbye(c) // it finds nobody at this port when it asks again
+		}
+		return errors.New("asked who is here, or for a link that is not") // the dialer knows now
+	}
 	l.give(c)
 	return nil
 }
