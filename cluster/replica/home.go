@@ -117,7 +117,11 @@ func (n *Node) Rename(now time.Duration, id uint64, sid, newID SessionID) {
 // replicate sends a change to the other owners and waits for their acks.
 func (n *Node) replicate(s *session, id uint64, u *Update) {
 	s.slot.used, s.touched, s.fresh = n.now, n.now, n.now
-	s.writes = append(s.writes, write{id, u.Delta.Dot, n.now + n.cfg.AckTimeout})
+	w := write{id: id, dot: u.Delta.Dot, deadline: n.now + n.cfg.AckTimeout}
+	if u.Successor != nil {
+		w.next = u.Successor.ID
+	}
+	s.writes = append(s.writes, w)
 	for _, o := range n.ownersFor(s) {
 		if o == n.cfg.Self {
 			continue
@@ -169,6 +173,7 @@ func (n *Node) onAck(from NodeID, m Ack) {
 		}
 	}
 	n.settle(s)
+	n.otherHalf(from, s)
 	n.note(s)
 }
 

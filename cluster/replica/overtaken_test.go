@@ -197,3 +197,37 @@ func TestReleaseOfAnEnd(t *testing.T) {
 		t.Errorf("the home, where the session has ended, was sent %v", got)
 	}
 }
+
+// TestRenameByAFormerHome: a home renames its session and is told that there is a later
+// one. The latter has the end, but what the session has become is lost on its way: its
+// copy of the end does not say that the rename is safe.
+func TestRenameByAFormerHome(t *testing.T) {
+	const next = SessionID("00000001t")
+	c := newSession(t, 2, Config{AckTimeout: 2 * time.Second})
+	c.cut = func(NodeID, NodeID, Message) bool { return true }
+	c.nodes[2].View(c.now, []Member{c.member(2)})
+	if a := c.request(2, sid); a.Verdict != Serve {
+		t.Fatalf("beyond a partition, the answer is %+v", a)
+	}
+	c.seen = nil
+	c.nodes[1].Rename(c.now, 9, sid, next)
+	c.deliver()
+	c.cut = func(_, _ NodeID, m Message) bool {
+		m2, is := m.(Copy)
+		return is && m2.State.ID == next
+	}
+	c.view()
+	c.wait(time.Second)
+	if s := c.nodes[2].State(sid); s == nil || s.Life.Kind != Renamed || c.nodes[2].State(next) != nil {
+		t.Fatalf("the later home has %v, and %v of what it became", s, c.nodes[2].State(next))
+	}
+	if r := c.released(); r.Write != 0 {
+		t.Errorf("released %+v, though nobody else has what the session became", r)
+	}
+	c.cut = nil
+	c.wait(600 * time.Millisecond)
+	c.expect(2, next, "v1")
+	if r := c.released(); r.Write != 9 || r.Failed || r.Degraded {
+		t.Errorf("released %+v, though two nodes have it", r)
+	}
+}

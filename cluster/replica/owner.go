@@ -360,7 +360,7 @@ func (n *Node) correct(from NodeID, s *session, theirs *State) {
 // come before the time is up where that is no answer.
 func (n *Node) releaseCovered(s *session, theirs *State) {
 	several := n.cfg.Ack == AckQuorum || n.cfg.Ack == AckAll
-	if n.cfg.Strict || several && n.cfg.FailOnTimeout {
+	if n.cfg.Strict || several && n.cfg.FailOnTimeout || theirs.Life.Kind != Live && n.halfRenamed(s) {
 		return
 	}
 	for len(s.writes) > 0 && (theirs.Life.Kind != Live || theirs.Seen.Covers(s.writes[0].dot)) {

@@ -28,6 +28,7 @@ type session struct {
 	adopted   bool          // at home: claimed, and not used since
 	released  bool          // it is kept for its time only: the home knows that it ended
 	writes    []write       // at home: waiting for acks, oldest first
+	half      *ending       // at home: of the id that it had, whose changes wait for others to have this one
 	peers     []peerCopy    // at home: what the other nodes have
 	claim     *claim
 	search    *search
@@ -55,6 +56,7 @@ type write struct {
 	id       uint64
 	dot      Dot
 	deadline time.Duration
+	next     SessionID // of a rename: the new id
 }
 
 // peerCopy is what the home knows of another node's copy.

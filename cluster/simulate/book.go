@@ -34,6 +34,7 @@ type record struct {
 	ends    bool          // a request has tried to end it
 	claimed time.Duration // when a node last became its home
 	expired int           // how often a home has expired it
+	was     *record       // the session that has become it by another id
 }
 
 // change is one change that a request made.
@@ -93,6 +94,7 @@ func (b *book) ends(ch *change, newID replica.SessionID) {
 	b.bySID[ch.id].ends = true
 	if newID != "" {
 		r := b.record(newID)
+		r.was = b.bySID[ch.id]
 		r.served, r.server = b.w.now, b.w.hostOf(ch.at)
 	}
 }
@@ -161,7 +163,13 @@ func (b *book) received(h *host, m replica.Message) {
 // holds notes which of the open changes of a session a host has now.
 func (b *book) holds(h *host, id replica.SessionID) {
 	r := b.bySID[id]
-	if r == nil || len(r.open) == 0 {
+	if r == nil {
+		return
+	}
+	if r.was != nil {
+		b.holds(h, r.was.id) // what a session has become may come after its end
+	}
+	if len(r.open) == 0 {
 		return
 	}
 	s := h.node.State(id)
