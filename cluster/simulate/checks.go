@@ -48,7 +48,7 @@ func (b *book) within(h *host, ch *change) bool {
 		if l := &b.w.net.link[p.index][h.index]; l.late && len(l.flying) > 0 {
 			continue // it has told h, perhaps
 		}
-		if b.crashed[id] || !b.calm(p) || b.fresh(p) || !b.w.reachable(h, p) {
+		if b.crashed[id] || !b.calm(p) || b.fresh(p) || !b.w.reachable(h, p) || b.justFound(h, p) {
 			continue
 		}
 		// A node that has just gone on after a pause may be out of the others'
@@ -58,6 +58,16 @@ func (b *book) within(h *host, ch *change) bool {
 		}
 	}
 	return false
+}
+
+// justFound says whether a host that was paused has found a peer only now that was not in
+// its view when it went on. It had taken it for gone for good reason, beyond a cut, and the
+// time that its view needs after one stood still with it. After the pause it had nobody to
+// ask, and is home of what it had, as one side of two: the peer's changes join within a
+// digest's time of the meeting.
+func (b *book) justFound(h, p *host) bool {
+	at := h.found[p.index]
+	return at > h.woke && b.w.now-at < b.w.cfg.DigestEvery
 }
 
 // serve looks at a request that is about to be served: its client's last

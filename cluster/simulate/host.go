@@ -28,7 +28,8 @@ type host struct {
 	backlog []func()         // what happened to it while it was paused
 	view    []replica.NodeID // by index of the host; 0: not in it
 	heard   []time.Duration
-	checked []mark // by number of the session
+	found   []time.Duration // by index of the host: when, having once been paused, it last took it into its view
+	checked []mark          // by number of the session
 	promise map[replica.SessionID]replica.Reign
 	lagging map[replica.NodeID]bool      // what the node was told
 	homes   map[replica.SessionID]uint64 // at home, for all that the node has said: the fingerprint that was served
@@ -84,6 +85,7 @@ func (w *world) begin(h *host) {
 	h.node = replica.NewNode(w.configFor(h), replica.Member{ID: h.id, Name: h.name, Zone: h.zone}, w.local(h))
 	h.up, h.paused, h.leaving, h.backlog = true, false, false, nil
 	h.view, h.heard = make([]replica.NodeID, len(w.nodes)), make([]time.Duration, len(w.nodes))
+	h.found = make([]time.Duration, len(w.nodes))
 	h.lagging, h.busy, h.checked = map[replica.NodeID]bool{}, false, nil
 	h.homes, h.started, h.level = map[replica.SessionID]uint64{}, w.now, false
 	h.promise = map[replica.SessionID]replica.Reign{}

@@ -23,6 +23,9 @@ func (w *world) watch(h *host) {
 			if h.view[i] != p.id && !p.leaving && w.chance(0.2) {
 				h.view[i] = p.id
 				changed = true
+				if h.woke > 0 {
+					h.found[i] = w.now
+				}
 				if p.doubted > 0 {
 					p.doubted = w.now // until now the others could not tell it what they know
 				}
