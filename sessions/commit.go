@@ -128,7 +128,7 @@ func (s *Session) apply(c *Change) {
 // delta describes what a commit has done. The caller holds s.mu.
 func (s *Session) delta(o *Options, base Dot, c *Changes) *Delta {
 	d := s.bareDelta(o, base)
-	d.Read = c.Read
+	d.Read = slices.Clone(c.Read) // the Changes stay the caller's
 	if d.Created {
 		return d
 	}

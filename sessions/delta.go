@@ -22,7 +22,7 @@ type Change struct {
 }
 
 // Changes are what one request has changed in a session since its last commit
-// point.
+// point. But for the values they are the caller's again when Commit returns.
 type Changes struct {
 	// Attributes are the sets and removals, in any order. If a name comes
 	// twice, the later change holds.

@@ -71,8 +71,12 @@ func (t *Tracker) ParameterName() string { return t.param }
 // ReadIDs returns the session ids of a request in the order in which they are to
 // be tried: the session cookies as they come; the one in the URL only if there
 // is none (Tomcat: a cookie overrides the URL).
-func (t *Tracker) ReadIDs(r *http.Request) []Requested {
-	var ids []Requested
+func (t *Tracker) ReadIDs(r *http.Request) []Requested { return t.ReadIDsInto(nil, r) }
+
+// ReadIDsInto is ReadIDs for a caller that has room for the result, which is used
+// if it is large enough. What is in it is lost.
+func (t *Tracker) ReadIDsInto(room []Requested, r *http.Request) []Requested {
+	ids := room[:0]
 	if t.cookies {
 		for _, line := range r.Header["Cookie"] {
 			ids = t.readCookies(ids, line)

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -164,6 +165,12 @@ func TestReadIDs(t *testing.T) {
 		}
 		if strings.Join(got, " ") != c.want {
 			t.Errorf("%s %q: %q, want %q", c.uri, c.cookies, got, c.want)
+		}
+		for size := range 3 {
+			room := slices.Repeat([]Requested{{ID: a, Cookie: true}}, size)
+			if into := tr.ReadIDsInto(room, r); !slices.Equal(into, tr.ReadIDs(r)) {
+				t.Errorf("%s %q: %v into room for %d", c.uri, c.cookies, into, size)
+			}
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"time"
 
 	"github.com/serval-server/serval/sessions"
 	"github.com/serval-server/serval/webapp/servlet"
@@ -23,27 +24,42 @@ type exchange struct {
 
 	errCode    int // what SendError was called with; 0: not called
 	errMessage string
-	err        error // what a handler has failed with
-	aborted    bool  // a handler wants the connection cut (http.ErrAbortHandler)
-	heard      bool  // the request listeners have been told of it
-	depth      int   // of dispatches in dispatches
+	err        error       // what a handler has failed with
+	depth      int         // of dispatches in dispatches
+	nested     []*exchange // of dispatches into other applications
 
 	// The request's session.
-	ctx        context.Context // bounds nothing; made when needed
-	asked      bool            // the request's ids have been looked for
-	fromCookie bool            // the request's first id came in a cookie
-	touched    bool            // a commit of its session has been sent
-	ids        []sessions.Requested
-	read       bool              // ids are what the request carries
-	routed     bool              // the Forwarder has been asked for ids
-	unknown    int               // of ids: the first ones that the cluster does not know
-	pinned     *sessions.Session // of the id behind them, at home here; not asked for yet
-	backend    sessionBackend
-	last       *sessions.Session
-	earlier    []*sessions.Session
-	unlocked   bool        // with serialised access: other requests may go on
-	nested     []*exchange // of dispatches into other applications
+	ctx     lasting // made when needed
+	ids     []sessions.Requested
+	one     [1]sessions.Requested // where ids begins
+	unknown int                   // of ids: the first ones that the cluster does not know
+	pinned  *sessions.Session     // of the id behind them, at home here; not asked for yet
+	backend sessionBackend
+	last    *sessions.Session
+	earlier []*sessions.Session
+
+	aborted    bool // a handler wants the connection cut (http.ErrAbortHandler)
+	heard      bool // the request listeners have been told of it
+	asked      bool // the request's ids have been looked for
+	fromCookie bool // the request's first id came in a cookie
+	touched    bool // a commit of its session has been sent
+	read       bool // ids are what the request carries
+	routed     bool // the Forwarder has been asked for ids
+	unlocked   bool // with serialised access: other requests may go on
 }
+
+// lasting is a request's context without its end: context.WithoutCancel without
+// an allocation of its own.
+type lasting struct{ context.Context }
+
+// Deadline implements context.Context: there is none.
+func (*lasting) Deadline() (deadline time.Time, ok bool) { return time.Time{}, false }
+
+// Done implements context.Context: it never is.
+func (*lasting) Done() <-chan struct{} { return nil }
+
+// Err implements context.Context: there is none.
+func (*lasting) Err() error { return nil }
 
 var _ servlet.Container = (*exchange)(nil)
 

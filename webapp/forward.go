@@ -87,7 +87,7 @@ const sessionFilter = "session-initializer"
 // requestedIDs are the ids that the request carries, read once.
 func (x *exchange) requestedIDs(r *http.Request) []sessions.Requested {
 	if !x.read {
-		x.read, x.ids = true, x.c.tracker.ReadIDs(r)
+		x.read, x.ids = true, x.c.tracker.ReadIDsInto(x.one[:0], r)
 	}
 	return x.ids
 }

@@ -77,7 +77,7 @@ func (x *exchange) begin(r *http.Request, raw, path string, m *mapper.Match) {
 	}
 	x.url = *r.URL
 	x.url.Path, x.url.RawPath = rooted(path), ""
-	x.r = x.Start(r, p)
+	x.r = x.StartFirst(r)
 	x.r.URL = &x.url
 	x.r.Pattern = m.Pattern
 }

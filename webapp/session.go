@@ -142,12 +142,10 @@ func (b *sessionBackend) Load(name string) (servlet.Value, bool, error) {
 }
 
 func (b *sessionBackend) Commit(ch *servlet.Changes) error {
-	out := sessions.Changes{Read: ch.Read, MaxInactive: ch.MaxInactive}
-	if len(ch.Attributes) > 0 {
-		out.Attributes = make([]sessions.Change, len(ch.Attributes))
-		for i, a := range ch.Attributes {
-			out.Attributes[i] = sessions.Change(a)
-		}
+	var few [4]sessions.Change // most requests change no more: no allocation
+	out := sessions.Changes{Attributes: few[:0], Read: ch.Read, MaxInactive: ch.MaxInactive}
+	for _, a := range ch.Attributes {
+		out.Attributes = append(out.Attributes, sessions.Change(a))
 	}
 	if b.x != nil {
 		b.x.touched = true
@@ -287,10 +285,10 @@ func (x *exchange) useSession(s *sessions.Session) (servlet.SessionBackend, erro
 // sessionContext bounds nothing: what a request has changed is committed also
 // if its client has gone.
 func (x *exchange) sessionContext() context.Context {
-	if x.ctx == nil {
-		x.ctx = context.WithoutCancel(x.r.Context())
+	if x.ctx.Context == nil {
+		x.ctx.Context = x.r.Context()
 	}
-	return x.ctx
+	return &x.ctx
 }
 
 // endSessions lets go of the request's sessions.

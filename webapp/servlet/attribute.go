@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"reflect"
 )
 
 // entry is one attribute within one request.
@@ -16,7 +17,7 @@ type entry struct {
 	removed bool
 	read    bool
 	// value is what the author holds: the value decoded from bytes, or the
-	// one that was set. Nil if nobody has asked.
+	// one that was set. Nil if nobody has asked; see held.
 	value any
 	// mutable says that the author can change value without calling Set, so
 	// that it is encoded again at a commit point.
@@ -35,6 +36,7 @@ type entry struct {
 type entries struct {
 	list   []*entry
 	first  [2]*entry         // where list begins
+	room   entry             // what the first of list points to
 	byName map[string]*entry // nil up to fewEntries
 }
 
@@ -55,10 +57,14 @@ func (es *entries) find(name string) *entry {
 }
 
 // add adds an entry of a name that is not there yet.
-func (es *entries) add(e *entry) {
+func (es *entries) add(name string) *entry {
+	e := &es.room
 	if es.list == nil {
 		es.list = es.first[:0]
+	} else {
+		e = new(entry)
 	}
+	e.name = name
 	es.list = append(es.list, e)
 	switch {
 	case es.byName != nil:
@@ -69,6 +75,21 @@ func (es *entries) add(e *entry) {
 			es.byName[e.name] = e
 		}
 	}
+	return e
+}
+
+// held is what the author holds, nil for nothing. A plain value is not kept, as a
+// rule: to decode it again costs less than the allocation to hold it in an
+// interface.
+func (e *entry) held() any {
+	if e.value != nil || e.typ == nil || !e.typ.plain {
+		return e.value
+	}
+	v := reflect.New(e.typ.typ)
+	if into := v.Interface(); !decodeScalar(e.bytes, into) && decMode.Unmarshal(e.bytes, into) != nil {
+		return nil
+	}
+	return v.Elem().Interface()
 }
 
 // meet tells the context of the type that the attribute has been met with, if
@@ -123,12 +144,12 @@ func (s *Session) entryLocked(name string) (*entry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("session attribute %q: %w", name, err)
 	}
-	e := &entry{name: name, base: v, exists: ok, bytes: v.Bytes}
+	e := s.entries.add(name)
+	e.base, e.exists, e.bytes = v, ok, v.Bytes
 	if !ok && s.context.cfg.Sessions.UnencodableLocal {
 		e.value = s.backend.Local(localValue + name)
 		e.local = e.value != nil
 	}
-	s.entries.add(e)
 	return e, nil
 }
 
@@ -151,7 +172,11 @@ func Get[T any](s *Session, name string) (T, error) {
 		return zero, ErrNoAttribute
 	}
 	info := typeOf[T]()
-	if v, ok := e.value.(T); ok && (e.typ == info || e.local || info.iface) {
+	held := e.value
+	if info.iface {
+		held = e.held()
+	}
+	if v, ok := held.(T); ok && (e.typ == info || e.local || info.iface) {
 		return v, nil
 	}
 	if e.local {
@@ -166,7 +191,10 @@ func Get[T any](s *Session, name string) (T, error) {
 			return zero, fmt.Errorf("session attribute %q: %w", name, err)
 		}
 	}
-	e.value, e.typ = v, info
+	e.value, e.typ = nil, info
+	if !info.plain {
+		e.value = v
+	}
 	e.mutable = info.mutable && !s.context.cfg.Sessions.SetOnly
 	e.meet(s.context, info)
 	return v, nil
@@ -209,11 +237,16 @@ func Set[T any](s *Session, name string, value T) error {
 		return Remove(s, name)
 	}
 	info := typeOf[T]()
+	plain := info.plain
 	if info.iface {
 		info = typeOfValue(value)
 	}
 	// Nobody listens, as a rule; then nothing is decoded to be shown around.
 	listened := info.listens || s.context.types.listens(name) || len(s.context.listeners.sessionAttrs) > 0
+	if plain && !listened {
+		encoded, _ := encodeScalar(value)
+		return s.setPlain(name, encoded, info)
+	}
 	if listened {
 		bound(s.context, value, s.bindingEvent(name))
 	}
@@ -231,6 +264,32 @@ func Set[T any](s *Session, name string, value T) error {
 	return err
 }
 
+// setPlain stores a plain value of which nobody is told.
+func (s *Session) setPlain(name string, encoded []byte, info *typeInfo) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e, err := s.settableLocked(name)
+	if err != nil {
+		return err
+	}
+	s.dropLocal(name, e)
+	e.value, e.typ, e.mutable, e.bytes = nil, info, false, encoded
+	e.dirty, e.removed, e.stale = true, false, false
+	e.meet(s.context, info)
+	return nil
+}
+
+// settableLocked is the entry that a value is to be stored in.
+func (s *Session) settableLocked(name string) (*entry, error) {
+	if err := s.writableLocked(); err != nil {
+		return nil, err
+	}
+	if name == "" {
+		return nil, errors.New("session attribute: a name must not be empty")
+	}
+	return s.entryLocked(name)
+}
+
 // tellSet tells the value that has been replaced, and those who listen.
 func (s *Session) tellSet(name string, value any, old func() any, had bool) {
 	if !had {
@@ -244,15 +303,9 @@ func (s *Session) tellSet(name string, value any, old func() any, had bool) {
 // setLocked stores the value and returns a function for the one before it, if
 // somebody listens.
 func (s *Session) setLocked(name string, value any, info *typeInfo, listened bool) (old func() any, had bool, err error) {
-	if err := s.writableLocked(); err != nil {
-		return nil, false, err
-	}
-	if name == "" {
-		return nil, false, errors.New("session attribute: a name must not be empty")
-	}
 	var encoded []byte
 	stale := info.safe
-	e, err := s.entryLocked(name)
+	e, err := s.settableLocked(name)
 	if err != nil {
 		return nil, false, err
 	}
@@ -297,8 +350,7 @@ func (s *Session) dropLocal(name string, e *entry) {
 // oldValue remembers what the entry holds, to be decoded only if a listener
 // asks for it.
 func (s *Session) oldValue(name string, e *entry) func() any {
-	if e.value != nil {
-		v := e.value
+	if v := e.held(); v != nil {
 		return func() any { return v }
 	}
 	b := e.bytes

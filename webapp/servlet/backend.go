@@ -40,7 +40,8 @@ type SessionBackend interface {
 	// Load returns a committed attribute; false if there is none.
 	Load(name string) (Value, bool, error)
 	// Commit takes what the request has changed since the last Commit. It
-	// returns when the changes are as safe as the application asked for.
+	// returns when the changes are as safe as the application asked for, and
+	// keeps nothing of them but the values.
 	Commit(*Changes) error
 	// CompareAndSwap stores the value if the attribute's version still is
 	// base (the zero Version: if it does not exist). It returns the version

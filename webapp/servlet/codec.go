@@ -116,6 +116,13 @@ func decodeAs[T any](data []byte) (T, error) {
 	if decodeScalar(data, &v) {
 		return v, nil
 	}
+	return decodeGeneral[T](data)
+}
+
+// decodeGeneral has a value of its own, which the decoder has the heap hold; that
+// of decodeAs needs none.
+func decodeGeneral[T any](data []byte) (T, error) {
+	var v T
 	if err := decMode.Unmarshal(data, &v); err != nil {
 		return v, fmt.Errorf("cannot decode as %T: %w", v, err)
 	}
@@ -168,6 +175,7 @@ type typeInfo struct {
 	safe    bool // every value can be encoded, so that encoding can wait
 	listens bool // a value is a BindingListener or an ActivationListener
 	active  bool // a value is an ActivationListener
+	plain   bool // int, int64 or bool: see entry.held
 }
 
 var typeInfos sync.Map // reflect.Type → *typeInfo
@@ -200,6 +208,7 @@ func infoOf(t reflect.Type) *typeInfo {
 		mutable: mutable(t, 0),
 		safe:    safe(t, nil),
 		active:  implements[ActivationListener](t),
+		plain:   t == reflect.TypeFor[int]() || t == reflect.TypeFor[int64]() || t == reflect.TypeFor[bool](),
 	}
 	i.listens = i.active || implements[BindingListener](t)
 	typeInfos.Store(t, i)

@@ -52,21 +52,23 @@ func (s *Session) Commit() error {
 	}
 	if ch := s.staged; ch != nil {
 		s.staged = nil // nothing else is known of the session
-		out := Changes{Attributes: ch.Attributes, MaxInactive: s.maxInactive}
+		s.changes = Changes{Attributes: ch.Attributes, MaxInactive: s.maxInactive}
 		s.maxInactive = nil
-		return s.backend.Commit(&out)
+		return s.commitLocked()
 	}
-	// What most requests change is one allocation.
-	ch := &struct {
-		Changes
-		few [2]Change
-	}{}
-	ch.Attributes = ch.few[:0]
-	s.changesLocked(&ch.Changes)
-	if ch.Empty() {
-		return nil
+	s.changes = Changes{Attributes: s.few[:0]}
+	s.changesLocked(&s.changes)
+	return s.commitLocked()
+}
+
+// commitLocked hands changes to the backend, which keeps nothing of the room for
+// them.
+func (s *Session) commitLocked() (err error) {
+	if !s.changes.Empty() {
+		err = s.backend.Commit(&s.changes)
 	}
-	return s.backend.Commit(&ch.Changes)
+	s.changes, s.few = Changes{}, [2]Change{}
+	return err
 }
 
 // changesLocked takes the changes out of the view, which goes on with what it

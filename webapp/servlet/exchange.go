@@ -38,10 +38,10 @@ type Exchange struct {
 	shared    *attributeSet
 	own       attributeSet
 	first     Pass
+	request   http.Request // of first
 
 	mu      sync.Mutex
 	session *Session // guarded by mu
-	view    Session  // guarded by mu; what session is, unless a session has ended in this request
 }
 
 // attributeSet is the request's attributes, shared with the exchanges that a
@@ -123,6 +123,14 @@ func (x *Exchange) Start(r *http.Request, p *Pass) *http.Request {
 	return r.WithContext(p)
 }
 
+// StartFirst is Start for the Pass that First returns. The request, too, is part
+// of the Exchange's allocation.
+func (x *Exchange) StartFirst(r *http.Request) *http.Request {
+	x.first.Context, x.first.Exchange = r.Context(), x
+	x.request = *r.WithContext(&x.first)
+	return &x.request
+}
+
 // Container is what the Exchange was initialised with.
 func (x *Exchange) Container() Container { return x.container }
 
@@ -172,12 +180,7 @@ func (x *Exchange) Session(create bool) (*Session, error) {
 	if err != nil || b == nil {
 		return nil, err
 	}
-	if x.session == nil {
-		x.session = &x.view
-		x.view.context, x.view.backend = x.context, b
-	} else {
-		x.session = NewSession(x.context, b)
-	}
+	x.session = NewSession(x.context, b)
 	return x.session, nil
 }
 

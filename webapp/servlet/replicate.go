@@ -40,7 +40,7 @@ func (s *Session) replicatedValues() (values []namedListener) {
 		if err != nil || !e.present() || e.local {
 			continue
 		}
-		if e.value == nil {
+		if e.held() == nil {
 			v := reflect.New(info.typ)
 			if decMode.Unmarshal(e.bytes, v.Interface()) != nil {
 				continue // it is not what it was when its type was met

@@ -19,6 +19,8 @@ type Session struct {
 
 	mu          sync.Mutex
 	entries     entries        // guarded by mu
+	changes     Changes        // guarded by mu; of the commit that is under way
+	few         [2]Change      // guarded by mu; where the attributes of changes begin
 	staged      *Changes       // guarded by mu; see Stage; then there are no entries
 	maxInactive *time.Duration // guarded by mu; what this request has set
 	detached    bool           // guarded by mu; see Detach

@@ -160,6 +160,55 @@ func TestSessionTypes(t *testing.T) {
 	}
 }
 
+// TestPlainValues: a number that is asked for as something else is what the request
+// has set, or asked for before.
+func TestPlainValues(t *testing.T) {
+	for name, c := range map[string]struct {
+		set  func(*servlet.Session) error
+		want any
+	}{
+		"int":        {func(s *servlet.Session) error { return servlet.Set(s, "n", 1<<40) }, 1 << 40},
+		"int64":      {func(s *servlet.Session) error { return servlet.Set(s, "n", int64(-300)) }, int64(-300)},
+		"bool":       {func(s *servlet.Session) error { return servlet.Set(s, "n", true) }, true},
+		"any":        {func(s *servlet.Session) error { return servlet.Set[any](s, "n", 300) }, 300},
+		"after text": {func(s *servlet.Session) error { return errors.Join(servlet.Set(s, "n", "x"), servlet.Set(s, "n", 300)) }, 300},
+		"after other": {func(s *servlet.Session) error {
+			return errors.Join(servlet.Set(s, "n", 7), servlet.Set(s, "n", int64(300)))
+		}, int64(300)},
+	} {
+		b := servlettest.NewSession("s")
+		s := request(t, b)
+		check(t, c.set(s))
+		if got := must[any](t)(servlet.Get[any](s, "n")); got != c.want {
+			t.Errorf("%s: %T %v, want %T %v", name, got, got, c.want, c.want)
+		}
+		check(t, s.Commit())
+		if got := must[any](t)(servlet.Get[any](s, "n")); got != c.want {
+			t.Errorf("%s: %T %v after the commit, want %T %v", name, got, got, c.want, c.want)
+		}
+		check(t, servlet.Remove(s, "n"))
+		if _, err := servlet.Get[any](s, "n"); !errors.Is(err, servlet.ErrNoAttribute) {
+			t.Errorf("%s: removed: %v", name, err)
+		}
+	}
+	b := servlettest.NewSession("s")
+	s := request(t, b)
+	check(t, servlet.Set(s, "n", 300))
+	check(t, s.Commit())
+	s = request(t, b)
+	_ = must[int](t)(servlet.Get[int](s, "n"))
+	if got := must[any](t)(servlet.Get[any](s, "n")); got != 300 {
+		t.Errorf("asked for as an int before: %T %v", got, got)
+	}
+	if got := must[int64](t)(servlet.Get[int64](s, "n")); got != 300 {
+		t.Errorf("as an int64: %v", got)
+	}
+	check(t, s.Commit())
+	if n := len(b.Commits()); n != 1 {
+		t.Errorf("%d commits, though only the first has changed anything", n)
+	}
+}
+
 func TestSessionUnencodable(t *testing.T) {
 	b := servlettest.NewSession("s")
 	s := request(t, b)

@@ -77,7 +77,7 @@ func (s *Session) Commit(ch *servlet.Changes) error {
 	if s.over {
 		return servlet.ErrInvalid
 	}
-	s.commits = append(s.commits, *ch)
+	s.commits = append(s.commits, servlet.Changes{Attributes: slices.Clone(ch.Attributes), Read: slices.Clone(ch.Read), MaxInactive: ch.MaxInactive})
 	s.clock++
 	for _, c := range ch.Attributes {
 		if c.Remove {
