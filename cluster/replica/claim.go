@@ -297,6 +297,9 @@ func (n *Node) fenced(s *session, m Fenced) {
 	n.dropClaim(s)
 	s.promised = m.Reign
 	n.lose(s, m.Reign.Home)
+	if !n.alive(m.Reign.Home) {
+		n.soon(s) // an orphan, of which no other view will tell
+	}
 	if wasHome && s.Known() && n.alive(m.Reign.Home) {
 		// What only this node has is joined there.
 		n.send(m.Reign.Home, n.copyOf(s))

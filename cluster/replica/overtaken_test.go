@@ -231,3 +231,21 @@ func TestRenameByAFormerHome(t *testing.T) {
 		t.Errorf("released %+v, though two nodes have it", r)
 	}
 }
+
+// TestFencedByADeadHome: a backup whose home has handed the session on, and which has not
+// heard of it, hears of the next home when that is gone already: it claims what is an
+// orphan now, and does not wait for its age.
+func TestFencedByADeadHome(t *testing.T) {
+	for _, pack := range []time.Duration{-1, time.Second} {
+		c := newNet(t, 2, Config{Pack: pack, AdoptAfter: time.Second, MaxIdle: time.Hour, DigestEvery: time.Hour})
+		live := &State{ID: sid}
+		live.Write(Dot{Epoch: 1, Node: 1, Clock: 1}, []Op{{Key: "k", Value: Value{Bytes: []byte("v")}}})
+		c.nodes[2].Receive(c.now, 1, Copy{Reign: Reign{2, 1}, State: live})
+		c.wait(10 * time.Second)
+		c.nodes[2].Receive(c.now, 1, Fenced{sid, Reign{3, 4}})
+		c.wait(10 * time.Second)
+		if r := c.nodes[2].Reign(sid); r.Epoch <= 3 {
+			t.Errorf("packed after %v: the reign is %v long after its home was found dead", pack, r)
+		}
+	}
+}
