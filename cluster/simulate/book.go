@@ -29,12 +29,14 @@ type record struct {
 	changes []*change
 	open    []*change // not yet answered
 	dots    map[replica.Dot]bool
-	served  time.Duration // when it was last served
-	server  *host         // and where
-	ends    bool          // a request has tried to end it
-	claimed time.Duration // when a node last became its home
-	expired int           // how often a home has expired it
-	was     *record       // the session that has become it by another id
+	served  time.Duration                    // when it was last served
+	server  *host                            // and where
+	ends    bool                             // a request has tried to end it
+	claimed time.Duration                    // when a node last became its home
+	reigns  map[replica.NodeID]replica.Reign // by home: the last that it took over
+	expired int                              // how often a home has expired it
+	due     bool                             // and it was right to: nobody had used it
+	was     *record                          // the session that has become it by another id
 }
 
 // change is one change that a request made.
@@ -66,7 +68,7 @@ func newBook(w *world) *book {
 func (b *book) record(id replica.SessionID) *record {
 	r := b.bySID[id]
 	if r == nil {
-		r = &record{number: len(b.sessions), id: id, dots: map[replica.Dot]bool{}, served: b.w.now}
+		r = &record{number: len(b.sessions), id: id, dots: map[replica.Dot]bool{}, reigns: map[replica.NodeID]replica.Reign{}, served: b.w.now}
 		b.sessions, b.bySID[id] = append(b.sessions, r), r
 	}
 	return r
@@ -75,6 +77,12 @@ func (b *book) record(id replica.SessionID) *record {
 func (b *book) created(id replica.SessionID, h *host) {
 	r := b.record(id)
 	r.served, r.server = b.w.now, h
+}
+
+// claimed notes that a session has another home.
+func (b *book) claimed(id replica.SessionID, reign replica.Reign) {
+	r := b.record(id)
+	r.claimed, r.reigns[reign.Home] = b.w.now, reign
 }
 
 // change begins one; what it is, End and Rename say afterwards.

@@ -48,7 +48,7 @@ func (b *book) within(h *host, ch *change) bool {
 		if l := &b.w.net.link[p.index][h.index]; l.late && len(l.flying) > 0 {
 			continue // it has told h, perhaps
 		}
-		if b.crashed[id] || !b.calm(p) || b.fresh(p) || !b.w.reachable(h, p) || b.justFound(h, p) {
+		if b.crashed[id] || !b.calm(p) || b.fresh(p) || !b.w.reachable(h, p) || b.justFound(h, p) || b.bridged(h, p, ch) {
 			continue
 		}
 		// A node that has just gone on after a pause may be out of the others'
@@ -68,6 +68,27 @@ func (b *book) within(h *host, ch *change) bool {
 func (b *book) justFound(h, p *host) bool {
 	at := h.found[p.index]
 	return at > h.woke && b.w.now-at < b.w.cfg.DigestEvery
+}
+
+// bridged says whether a host is home by a later reign than a holder of the change knows
+// of, which goes back to a claim of a node beyond a cut from the holder, but not from all
+// others: with the available profile both sides may write the session, and who hears both
+// obeys the one that claimed it last, and takes its copy. The sides' changes join when the
+// cut is mended, not before.
+func (b *book) bridged(h, p *host, ch *change) bool {
+	id := ch.id
+	if b.w.cfg.Strict || h.node.Reign(id).Compare(p.node.Reign(id)) <= 0 {
+		return false
+	}
+	bridge := func(q *host) bool {
+		return slices.ContainsFunc(b.w.nodes, func(o *host) bool { return o != q && (o == h || b.w.reachable(h, o)) && b.w.reachable(o, q) })
+	}
+	return slices.ContainsFunc(b.w.nodes, func(q *host) bool {
+		if q == h || !q.up || b.w.reachable(q, p) || !bridge(q) {
+			return false
+		}
+		return !b.has(q.node.State(id), ch) && b.bySID[id].reigns[q.id].Compare(p.node.Reign(id)) > 0
+	})
 }
 
 // serve looks at a request that is about to be served: its client's last
@@ -170,6 +191,11 @@ func (b *book) unknown(h *host, r *request) {
 	if b.w.now-rec.served > b.w.cfg.MaxIdle*3/4 {
 		return // expired, or about to
 	}
+	if rec.expired > 0 && rec.due {
+		// It ended when nobody had used it for its time. That another home, which was
+		// paused meanwhile and knows nobody to ask, serves it once more does not bring it back.
+		return
+	}
 	b.w.fail("I7: %s does not know %s, of which its client was told change %d", h.name, r.id, last.number)
 }
 
@@ -188,7 +214,8 @@ func (b *book) atomic(h *host, s *replica.State) {
 // expired looks at a home's expiry: nobody has used the session (I11).
 func (b *book) expired(h *host, id replica.SessionID) {
 	rec := b.record(id)
-	if b.w.now-rec.served >= b.w.cfg.MaxIdle*98/100-slowest || b.forked[id] {
+	rec.due = b.w.now-rec.served >= b.w.cfg.MaxIdle*98/100-slowest
+	if rec.due || b.forked[id] {
 		return
 	}
 	// Beyond a partition nobody can know of the use: two components, two

@@ -191,7 +191,7 @@ func (w *world) effect(h *host, e replica.Effect) {
 	case replica.Claimed:
 		w.stats.add("claimed")
 		delete(h.homes, e.ID)
-		w.book.record(e.ID).claimed = w.now
+		w.book.claimed(e.ID, e.Reign)
 		w.logf("%s claims %s as %v", h.name, e.ID, e.Reign)
 	case replica.Forked:
 		w.stats.add("forked")
