@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
@@ -127,5 +128,36 @@ func TestSetsStayDoneWith(t *testing.T) {
 	c.nodes[3].Receive(c.now, 1, late)
 	if got := c.nodes[3].Sets("00000001s"); len(got) != 1 || got[0].Reign != now {
 		t.Errorf("the sets that count are %v", got)
+	}
+}
+
+// Most of an owner set are over, and so is what they promised: there may be another home
+// by their promises, beyond a partition. Nobody claims the session as long as nodes are
+// out of sight that may know of one.
+func TestStrictSetThatIsOverBeyondAPartition(t *testing.T) {
+	const id = SessionID("00000001s")
+	c := newNet(t, 5, Config{Strict: true, AckTimeout: 200 * time.Millisecond, Owners: 3})
+	c.nodes[1].Create(c.now, id)
+	c.write(1, id, "v1")
+	owners := c.nodes[1].Owners(id)
+	last := owners[2]
+	c.cut = func(from, to NodeID, _ Message) bool { return from == last || to == last }
+	alone := []Member{c.member(last)}
+	c.nodes[last].View(c.now, alone)
+	c.nodes[last].Crashed(c.now, owners[0])
+	c.nodes[last].Crashed(c.now, owners[1])
+	c.nodes[last].Request(c.now, 7, id, 0)
+	c.wait(3 * time.Second)
+	if slices.Contains(c.seen, Effect(Answer{Request: 7, Verdict: Serve})) {
+		t.Fatal("served though two nodes are out of sight")
+	}
+	for n := range c.nodes {
+		if c.down[n] = n != last; c.down[n] {
+			c.nodes[last].Crashed(c.now, n)
+		}
+	}
+	c.nodes[last].View(c.now, alone)
+	if a := c.request(last, id); a.Verdict != Serve {
+		t.Errorf("verdict %+v by the only one that is left", a)
 	}
 }

@@ -12,14 +12,32 @@ import "slices"
 // everyone who can still have a change, or a promise, is among them, so that two
 // majorities meet as before; and a set that some of its nodes have left for ever
 // does not keep its session from being served. It is one at least.
+//
+// Fewer than a majority do not suffice while a node is out of sight that may be
+// alive: those who are over may have promised it a later reign before they went,
+// and nobody who is left here knows.
 func (n *Node) majorityOf(nodes []NodeID) int {
-	left := 0
+	left, most := 0, len(nodes)/2+1
 	for _, id := range nodes {
 		if !n.isOver(id) {
 			left++
 		}
 	}
-	return max(1, min(len(nodes)/2+1, left))
+	if left < most && n.outOfSight() {
+		return most
+	}
+	return max(1, min(most, left))
+}
+
+// outOfSight reports whether a node that was in the view has left it, and is not known
+// to be over.
+func (n *Node) outOfSight() bool {
+	for id := range n.former {
+		if !n.isOver(id) {
+			return true
+		}
+	}
+	return false
 }
 
 // isOver reports whether an incarnation of a node is known to be no more: its
