@@ -44,6 +44,11 @@ func (b *book) wasPrompt(h *host, ch *change) {
 		well := func(p *host) bool {
 			return b.healthy(h, p) && max(p.stopped, p.woke, h.stopped, h.woke) < ch.began && p.viewed < ch.began && h.viewed < ch.began && !b.w.faults.config && !b.w.faults.loss
 		}
+		// Nor can a peer answer in time if one of the two was slow meanwhile, or another
+		// home, of which the peers know, was to vouch for the change.
+		if b.w.net.slowed >= ch.began || b.bySID[ch.id].claimed > ch.began {
+			return
+		}
 		if took > limit && slices.ContainsFunc(ch.prompt, well) {
 			b.w.fail("I12: change %d of %s waited %v though an owner was well", ch.number, ch.id, took)
 		}

@@ -27,6 +27,7 @@ type network struct {
 	slow    *host   // a host to and from which all takes 50 times as long
 	slowed  time.Duration
 	jammed  time.Duration // streams: when the last batch comes that is longer under way than the grace
+	choked  time.Duration // streams: when a message was last dropped for want of room in a queue
 }
 
 // transmit sends a message, as badly as the network is just now.

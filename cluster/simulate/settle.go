@@ -27,9 +27,10 @@ func (w *world) settle() {
 	if w.broken == nil {
 		w.book.converged()
 	}
-	for try := 0; try < 4 && w.broken != nil; try++ {
+	for try := 0; w.broken != nil && (try < 4 || try < 40 && w.copying()); try++ {
 		// Sessions go on expiring, now this one, now that: what looks like a
-		// difference may be an end on its way. One that stays is none.
+		// difference may be an end on its way. One that stays is none. Nor is a
+		// copy missing that comes by a window of one, after hundreds of others.
 		w.broken = nil
 		w.run(w.now + time.Second)
 		w.book.converged()
@@ -43,6 +44,11 @@ func (w *world) settle() {
 	if w.broken == nil {
 		w.book.allExpired()
 	}
+}
+
+// copying says whether a node still looks for who must have a copy of what.
+func (w *world) copying() bool {
+	return w.cfg.Window == 1 && slices.ContainsFunc(w.nodes, func(h *host) bool { return h.up && h.node.Copying() })
 }
 
 // converged: all owners are equal (I2, I3), and nothing that was acknowledged
@@ -178,7 +184,8 @@ func (b *book) allExpired() {
 // listeners want to know, and by one only while nothing went wrong. A home that must
 // have its reign confirmed first has three graces until the copies are too old: for
 // what is under way before it, for its question and for the answer. Where one of them
-// took longer than a grace, the copies may have gone by their age.
+// took longer than a grace, the copies may have gone by their age; and so where the
+// queues were too short for the questions of all that expire at once.
 func (b *book) endedOnce(r *record) {
 	f, n := b.w.faults, b.w.net
 	well := !f.crash && !f.pause && !f.partition && !f.drain && f.alarm == 0 && n.drop == 0 && n.spike == 0
@@ -186,7 +193,7 @@ func (b *book) endedOnce(r *record) {
 	switch {
 	case r.expired > 1 && well:
 		b.w.fail("I11: %s was expired %d times", r.id, r.expired)
-	case r.expired == 0 && !r.ends && safe && n.jammed < r.served+b.w.cfg.MaxIdle && !(b.w.cfg.Strict && b.hopeless(r.id)):
+	case r.expired == 0 && !r.ends && safe && max(n.jammed, n.choked) < r.served+b.w.cfg.MaxIdle && !(b.w.cfg.Strict && b.hopeless(r.id)):
 		b.w.fail("I11: %s has vanished, and no home has expired it", r.id)
 	}
 }

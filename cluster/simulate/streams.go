@@ -44,12 +44,15 @@ func (w *world) enqueue(h, to *host, msg replica.Message) {
 	l := &w.net.link[h.index][to.index]
 	switch {
 	case !l.open, l.behind:
+		if l.behind {
+			w.net.choked = w.now
+		}
 		w.stats.add("dropped")
 		return
 	case len(l.queue) >= w.net.bound:
 		w.stats.add("queue full")
 		w.logf("%s: the queue to %s is full", h.name, to.name)
-		l.behind = true
+		l.behind, w.net.choked = true, w.now
 		h.stopped, to.stopped = w.now, w.now // they do not hear each other now
 		w.setLagging(h, to, true)
 		return
