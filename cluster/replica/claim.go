@@ -17,6 +17,7 @@ type claim struct {
 	sent  time.Duration
 	idle  bool // begun without a request: it counts in adopting
 	renew bool // by the home itself, which goes on being it
+	again int  // how many before it, without a pause, were overtaken by nodes that are out of sight
 }
 
 // benefit is how long a home that only others see is waited for.
@@ -78,6 +79,25 @@ func (n *Node) startClaimAs(s *session, renew bool) {
 	}
 	n.sendClaims(s)
 	n.finishClaim(s)
+}
+
+// maxDuel is how often a claim is begun anew at once because one of a node that is out of
+// sight has overtaken it. Then that one gets its turn: the two do not hear each other, and
+// those who hear both would be told of a new reign, and in the strict profile of another
+// owner set, with each round trip.
+const maxDuel = 3
+
+// claimAfter is startClaim for a claim that was overtaken, the again-th in a row. What no
+// request waits for a tick claims, if it still is an orphan.
+func (n *Node) claimAfter(s *session, again int) {
+	if again <= maxDuel {
+		n.startClaim(s)
+		if s.claim != nil {
+			s.claim.again = again
+		}
+	} else if len(s.waiting) > 0 {
+		s.asking = n.now + urgentRetry
+	}
 }
 
 func (n *Node) isDead(id NodeID) bool { _, dead := n.dead[id]; return dead }
@@ -293,7 +313,10 @@ func (n *Node) onFenced(m Fenced) {
 
 func (n *Node) fenced(s *session, m Fenced) {
 	wasHome := s.reign.Home == n.cfg.Self
-	claiming := s.claim != nil
+	claiming, again := s.claim != nil, 1
+	if claiming {
+		again += s.claim.again
+	}
 	n.dropClaim(s)
 	s.promised = m.Reign
 	n.lose(s, m.Reign.Home)
@@ -309,6 +332,6 @@ func (n *Node) fenced(s *session, m Fenced) {
 	case m.Reign.Home != n.cfg.Self && n.alive(m.Reign.Home):
 		n.abandon(s, m.Reign.Home)
 	default:
-		n.startClaim(s)
+		n.claimAfter(s, again)
 	}
 }

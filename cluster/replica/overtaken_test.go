@@ -249,3 +249,51 @@ func TestFencedByADeadHome(t *testing.T) {
 		}
 	}
 }
+
+// TestDuelOfClaims: two nodes that do not hear each other claim one session, and a third
+// one, which hears both, refuses each in favour of the other: they give each other a turn,
+// and do not outbid each other with each round trip.
+func TestDuelOfClaims(t *testing.T) {
+	c := newNet(t, 3, Config{})
+	c.nodes[3].Create(c.now, sid)
+	c.write(3, sid, "v")
+	c.nodes[3].HandOver(c.now, sid, 1)
+	c.deliver()
+	claims := 0
+	c.cut = func(from, to NodeID, m Message) bool {
+		if _, is := m.(Claim); is {
+			claims++
+		}
+		return from+to == 3 // 1 and 2
+	}
+	for _, id := range []NodeID{1, 2} {
+		c.nodes[id].View(c.now, []Member{c.member(id), c.member(3)})
+	}
+	c.nodes[3].Receive(c.now, 2, Claim{ID: sid, Reign: Reign{5, 2}})
+	c.seen = nil
+	c.nodes[1].Request(c.now, 11, sid, 0)
+	c.nodes[2].Request(c.now, 12, sid, 0)
+	n := c.nodes[1]
+	n.Receive(c.now, 3, Fenced{sid, Reign{6, 2}})
+	for e := uint64(0); e < 100; e++ {
+		n.Request(c.now, 20+e, sid, 0)
+		if s := n.lookup(sid); s.claim != nil {
+			n.Receive(c.now, 3, Fenced{sid, Reign{s.claim.reign.Epoch, 2}})
+		}
+	}
+	if c.deliver(); claims > 10 {
+		t.Errorf("%d claims at once", claims)
+	}
+	for range 20 {
+		c.wait(100 * time.Millisecond)
+	}
+	served := map[uint64]bool{}
+	for _, e := range c.seen {
+		if a, ok := e.(Answer); ok && a.Verdict == Serve {
+			served[a.Request] = true
+		}
+	}
+	if !served[11] || !served[12] {
+		t.Errorf("served %v", served)
+	}
+}

@@ -29,7 +29,9 @@ func (n *Node) Request(now time.Duration, req uint64, id SessionID, hops int) {
 		n.misroute(s, req, hops, n.believedHome(s))
 	default:
 		s.waiting = append(s.waiting, req)
-		n.startClaim(s)
+		if s.asking == 0 || n.reachable(n.believedHome(s)) {
+			n.startClaim(s)
+		}
 	}
 	n.note(s)
 }
