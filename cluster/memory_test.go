@@ -232,7 +232,7 @@ func (e *memoryEnd) push(to replica.NodeID, x any) bool {
 
 func (e *memoryEnd) Send(to []replica.NodeID, app uint32, shard uint8, m replica.Message, _ bool) {
 	for _, id := range to {
-		e.push(id, parcel{app, shard, m})
+		e.push(id, parcel{app, shard, replica.Own(m)})
 	}
 }
 func (e *memoryEnd) Control(to replica.NodeID, f wire.Frame) bool { return e.push(to, f) }

@@ -187,6 +187,9 @@ func (q *quicNetwork) sweep() {
 // Send implements Links.
 func (q *quicNetwork) Send(to []replica.NodeID, app uint32, shard uint8, m replica.Message, bulk bool) {
 	it := wire.NewItem(app, shard, m, bulk)
+	if len(to) == 1 {
+		it.Once()
+	}
 	for _, id := range to {
 		q.tr.Send(id, it)
 	}

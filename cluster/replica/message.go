@@ -45,6 +45,26 @@ type Copy struct {
 	State *State
 	Sets  []OwnerSet
 	Idle  time.Duration // since the session's last use or its end, as the sender knows
+	// Lent: State and all that it refers to, but strings, is used again for the next
+	// message. Receive keeps nothing of it; who takes the message from a Node has it
+	// until its next call of any method of that Node, or calls Own. A transfer is of
+	// many thousands of copies, most of which are needed for a moment.
+	Lent bool
+}
+
+// Own returns a message that may be kept: what was lent is copied.
+func Own(m Message) Message {
+	if c, ok := m.(Copy); ok && c.Lent {
+		return c.own()
+	}
+	return m
+}
+
+func (m Copy) own() Copy {
+	if m.Lent {
+		m.State, m.Lent = m.State.own(), false
+	}
+	return m
 }
 
 // OwnerSet is who had to hold a session in a reign. In the strict profile a

@@ -38,6 +38,7 @@ type Node struct {
 	names    names
 	packed   []byte  // for pack
 	passing  session // for takeAtRest and copyPacked
+	rooms    rooms   // of the copies that Take has not returned yet
 	unplaced slot    // for takeAtRest
 	out      []Effect
 }
@@ -75,11 +76,12 @@ func NewNode(cfg Config, self Member, now time.Duration) *Node {
 // keptEffects is how many effects the list has room for that is used again.
 const keptEffects = 64
 
-// Take returns the effects since the last call, in order. The slice is used
-// again: it is the caller's until its next call of any method of n.
+// Take returns the effects since the last call, in order. The slice is used again,
+// and so are lent copies: they are the caller's until its next call of any method of n.
 func (n *Node) Take() []Effect {
 	out := n.out
 	n.out = n.out[:0]
+	n.rooms.taken(n.pass.left > 0)
 	if cap(n.out) > keptEffects {
 		n.out = nil // or it would hold what it had last, copies above all
 	}

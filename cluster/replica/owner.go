@@ -253,7 +253,7 @@ func (n *Node) copyOf(s *session) Copy {
 	if s.Life.Kind != Live {
 		since = s.endedAt
 	}
-	return Copy{s.reign, s.State.Clone(), n.setsOf(s), n.now - since}
+	return Copy{Reign: s.reign, State: s.State.Clone(), Sets: n.setsOf(s), Idle: n.now - since}
 }
 
 // merge joins a copy that came from elsewhere.
@@ -301,6 +301,7 @@ func (n *Node) onCopy(from NodeID, m Copy) {
 	if i == 0 && n.takeAtRest(from, m) {
 		return
 	}
+	m = m.own()
 	s := n.get(m.State.ID)
 	if i == 0 {
 		s.fresh = n.now - max(n.cfg.Pack, 0) // most copies are of sessions at rest

@@ -58,7 +58,7 @@ func (n *Node) visitPacked(i uint32, sl *slot) (done, stalled bool) {
 	if len(level) == 4*len(n.peers) {
 		return true, false
 	}
-	var made *Copy
+	var made Message
 	for _, q := range n.peers {
 		if _, under := q.parcels.sent[i]; under || q.lagging || hasPeer(level, q.id) {
 			continue
@@ -70,7 +70,7 @@ func (n *Node) visitPacked(i uint32, sl *slot) (done, stalled bool) {
 		if made == nil {
 			made = n.copyPacked(sl)
 		}
-		n.sendBulk(q.id, *made)
+		n.sendBulk(q.id, made)
 		q.bulk++
 		q.parcels.add(i, n.now)
 	}
@@ -88,13 +88,58 @@ func (n *Node) tellPacked(sl *slot) {
 	}
 }
 
-// copyPacked is copyOf for a packed session. The message has all of it for itself.
-func (n *Node) copyPacked(sl *slot) *Copy {
-	s, room := &n.passing, &unpackedState{}
+// copyPacked is copyOf for a packed session. Its State is lent.
+func (n *Node) copyPacked(sl *slot) Copy {
+	s, room := &n.passing, n.rooms.next()
 	*s = session{peers: s.peers[:0]}
-	n.fill(s, room, sl)
+	room.block = append(room.block, n.arena.Bytes(sl.ref)...)
+	n.fill(s, &room.unpackedState, sl, reader{b: room.block, names: &n.names, values: room.values})
 	defer func() { s.State = nil }() // keep nothing of the message
-	return &Copy{s.reign, &room.State, s.sets, n.now - sl.used}
+	return Copy{Reign: s.reign, State: &room.State, Sets: s.sets, Idle: n.now - sl.used, Lent: true}
+}
+
+// rooms are the States of lent copies, for as long as a transfer takes.
+type rooms struct {
+	list []*room
+	used int // by messages that are not taken yet
+}
+
+// room is what a lent State is made of: it, the block that was packed, and a map for
+// its values.
+type room struct {
+	unpackedState
+	block  []byte
+	values map[string][]byte
+}
+
+// A room that has grown beyond these is not used again.
+const (
+	maxRoomBlock  = 16 << 10 // bytes
+	maxRoomValues = 64
+)
+
+// next is an empty room.
+func (r *rooms) next() *room {
+	if r.used == len(r.list) {
+		r.list = append(r.list, nil)
+	}
+	old := r.list[r.used]
+	if old == nil || cap(old.block) > maxRoomBlock || len(old.values) > maxRoomValues {
+		old = &room{values: map[string][]byte{}}
+		r.list[r.used] = old
+	}
+	r.used++
+	clear(old.values)
+	*old = room{block: old.block[:0], values: old.values}
+	return old
+}
+
+// taken says that the messages are the caller's until its next call.
+func (r *rooms) taken(more bool) {
+	r.used = 0
+	if !more {
+		r.list = nil
+	}
 }
 
 // delivered notes that a peer has got a parcel and is level by it. It reports

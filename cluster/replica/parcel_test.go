@@ -42,7 +42,7 @@ func (x *transfer) copies() (out []Copy) {
 	for _, e := range x.home.Take() {
 		if s, ok := e.(Send); ok {
 			if c, ok := s.Message.(Copy); ok {
-				out = append(out, c)
+				out = append(out, c.own())
 			}
 		}
 	}

@@ -105,7 +105,7 @@ func (n *Node) succeedSets(s *session) {
 	s.sets = []OwnerSet{last}
 	for i := range s.peers {
 		if to := s.peers[i].node; n.alive(to) && !n.lagging(to) {
-			n.send(to, Copy{s.reign, &State{ID: s.ID}, slices.Clone(s.sets), n.now - s.slot.used})
+			n.send(to, Copy{Reign: s.reign, State: &State{ID: s.ID}, Sets: slices.Clone(s.sets), Idle: n.now - s.slot.used})
 		}
 	}
 }

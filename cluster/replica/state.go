@@ -106,6 +106,40 @@ func (s *State) Clone() *State {
 	return &c
 }
 
+// own returns a copy that shares nothing but strings.
+func (s *State) own() *State {
+	c := s.Clone()
+	for i := range c.Registers {
+		for j := range c.Registers[i].Versions {
+			v := &c.Registers[i].Versions[j].Value
+			*v = v.own()
+		}
+	}
+	return c
+}
+
+// own is a value of one piece of memory, that is nobody else's.
+func (v Value) own() Value {
+	out := Value{Bytes: slices.Clone(v.Bytes)}
+	if v.Map == nil {
+		return out
+	}
+	size := 0
+	for _, e := range v.Map {
+		size += len(e)
+	}
+	room := make([]byte, 0, size)
+	out.Map = make(map[string][]byte, len(v.Map))
+	for k, e := range v.Map {
+		if e != nil {
+			room = append(room, e...)
+			e = room[len(room)-len(e) : len(room) : len(room)]
+		}
+		out.Map[k] = e
+	}
+	return out
+}
+
 // roomyRegisters are metadata and, at granularity SESSION, the attributes.
 const roomyRegisters = 2
 

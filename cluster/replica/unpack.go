@@ -50,14 +50,14 @@ func (n *Node) peek(sl *slot) *session {
 		session
 		unpackedState
 	}{}
-	n.fill(&made.session, &made.unpackedState, sl)
+	// One copy of the block for all values: they live and die together, mostly.
+	n.fill(&made.session, &made.unpackedState, sl, reader{b: slices.Clone(n.arena.Bytes(sl.ref)), names: &n.names})
 	return &made.session
 }
 
-// fill makes s, which is empty, what is packed.
-func (n *Node) fill(s *session, made *unpackedState, sl *slot) {
-	// One copy of the block for all values: they live and die together, mostly.
-	r := reader{b: slices.Clone(n.arena.Bytes(sl.ref)), names: &n.names}
+// fill makes s, which is empty, what is packed in a slot, of which r reads a copy that
+// it may keep.
+func (n *Node) fill(s *session, made *unpackedState, sl *slot, r reader) {
 	s.State, s.slot = &made.State, sl
 	f := r.byte()
 	s.mine, s.adopted, s.released = f&packMine != 0, f&packAdopted != 0, f&packReleased != 0
@@ -108,8 +108,9 @@ func (n *Node) fillPeers(s *session, r *reader) {
 
 // reader reads what pack has written; it is never given anything else.
 type reader struct {
-	b     []byte
-	names *names
+	b      []byte
+	names  *names
+	values map[string][]byte // for the first value that is a map; nil: a new one
 }
 
 func (r *reader) byte() byte {
@@ -227,7 +228,9 @@ func (r *reader) registers(list []Register, versions []Version, latest Dot) []Re
 func (r *reader) versionValue() Value {
 	v := Value{Bytes: r.value()}
 	if n := int(r.uvarint()); n > 0 {
-		v.Map = make(map[string][]byte, n-1)
+		if v.Map, r.values = r.values, nil; v.Map == nil {
+			v.Map = make(map[string][]byte, n-1)
+		}
 		for range n - 1 {
 			k := r.names.read(r)
 			v.Map[k] = r.value()

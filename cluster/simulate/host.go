@@ -150,7 +150,10 @@ func (w *world) effects(h *host) {
 	}
 	h.busy = true
 	for list := h.node.Take(); len(list) > 0; list = h.node.Take() {
-		h.todo = append(h.todo[:0], list...)
+		h.todo = h.todo[:0]
+		for _, e := range list {
+			h.todo = append(h.todo, owned(e))
+		}
 		for _, e := range h.todo {
 			if w.bug == nil || w.bug.effect == nil || w.bug.effect(e) {
 				w.effect(h, e)
@@ -162,6 +165,15 @@ func (w *world) effects(h *host) {
 		h.looked = w.now
 		w.book.look(h)
 	}
+}
+
+// owned is an effect that outlives the node's next call.
+func owned(e replica.Effect) replica.Effect {
+	if s, ok := e.(replica.Send); ok {
+		s.Message = replica.Own(s.Message)
+		return s
+	}
+	return e
 }
 
 func (w *world) effect(h *host, e replica.Effect) {

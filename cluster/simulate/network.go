@@ -64,6 +64,9 @@ func (w *world) transmit(h *host, s replica.Send) {
 
 // deliver hands a message to a node.
 func (w *world) deliver(name string, from replica.NodeID, to *host, id replica.NodeID, msg replica.Message) {
+	if to.paused {
+		msg = replica.Own(msg)
+	}
 	w.step(to, id, func(n *replica.Node) {
 		if w.keep {
 			w.logf("%s -> %s %s", name, to.name, brief(msg))

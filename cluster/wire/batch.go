@@ -45,10 +45,16 @@ type Encoder struct {
 
 // AppendBatch appends one batch with all items to dst. The batch has no length
 // of its own: the transport frames it. Acknowledgements go first, for requests
-// are waiting for them; the other messages keep their order.
+// are waiting for them; the other messages keep their order. Items that are sent once
+// must not be used any more.
 func (e *Encoder) AppendBatch(dst []byte, items []*Item) []byte {
 	start := len(dst)
 	dst = append(dst, Version)
+	defer func(all []*Item) {
+		for _, it := range all {
+			it.done()
+		}
+	}(items)
 	items = e.takeAcks(items)
 	if len(e.numbers) > 0 {
 		at := len(dst)

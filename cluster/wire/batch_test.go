@@ -41,7 +41,7 @@ func collect(t rapid.TB, d *Decoder, b []byte) []routed {
 	t.Helper()
 	var out []routed
 	if err := d.Batch(b, func(app uint32, shard uint8, m replica.Message) error {
-		out = append(out, routed{app, shard, m})
+		out = append(out, routed{app, shard, replica.Own(m)})
 		return nil
 	}); err != nil {
 		t.Fatal(err)
@@ -112,7 +112,11 @@ func TestMessagesComeAsTheyWereSent(t *testing.T) {
 			for range rapid.IntRange(0, 8).Draw(t, "messages") {
 				m := routed{rapid.SampledFrom([]uint32{0, 7, 1 << 31}).Draw(t, "app"), uint8(rapid.IntRange(0, 255).Draw(t, "shard")), drawMessage(t)}
 				sent = append(sent, m)
-				items = append(items, NewItem(m.app, m.shard, m.m, rapid.Bool().Draw(t, "bulk")))
+				it := NewItem(m.app, m.shard, m.m, rapid.Bool().Draw(t, "bulk"))
+				if rapid.Bool().Draw(t, "once") {
+					it.Once()
+				}
+				items = append(items, it)
 			}
 			b := l.aEnc.AppendBatch([]byte("before"), items)[len("before"):]
 			got := collect(t, l.bDec, b)

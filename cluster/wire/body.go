@@ -219,9 +219,61 @@ type smallState struct {
 	versions  [2]replica.Version
 }
 
-// state reads a copy.
+// room is what a lent copy is made of: besides its State a map for its values, and the
+// names that were read last, which are the next copy's too, as a rule.
+type room struct {
+	state  smallState
+	values map[string][]byte
+	taken  bool // values, by the first value that is a map
+	names  map[string]string
+}
+
+// A map of a room that has grown beyond it is not used again.
+const maxRoomValues = 64
+
+// empty makes the room ready for the next copy.
+func (m *room) empty() *room {
+	if m.values == nil || len(m.values) > maxRoomValues {
+		m.values = make(map[string][]byte)
+	}
+	clear(m.values)
+	m.state, m.taken = smallState{}, false
+	return m
+}
+
+// entries is a map for n entries of a value.
+func (m *room) entries(n int) map[string][]byte {
+	if m == nil || m.taken {
+		return make(map[string][]byte, n)
+	}
+	m.taken = true
+	return m.values
+}
+
+// name is the bytes as a string.
+func (m *room) name(b []byte) string {
+	if s, ok := m.names[string(b)]; ok {
+		return s
+	}
+	s := string(b)
+	if len(s) > maxName {
+		return s
+	}
+	if m.names == nil || len(m.names) >= maxRoomValues {
+		m.names = make(map[string]string)
+	}
+	m.names[s] = s
+	return s
+}
+
+// state reads a copy, into r's room if it has one.
 func (r *reader) state(id replica.SessionID, reign replica.Reign) *replica.State {
-	room := &smallState{}
+	var room *smallState
+	if r.room != nil {
+		room = &r.room.state
+	} else {
+		room = &smallState{}
+	}
 	s := &room.state
 	s.ID = id
 	prev := dotOf(reign)
@@ -241,7 +293,7 @@ func (r *reader) state(id replica.SessionID, reign replica.Reign) *replica.State
 	versions := room.versions[:]
 	for i := range n {
 		at := r.off
-		g := replica.Register{Key: r.string("name of a register"), Versions: r.versions(versions, prev)}
+		g := replica.Register{Key: r.text("name of a register"), Versions: r.versions(versions, prev)}
 		versions = versions[min(len(g.Versions), len(versions)):]
 		if i > 0 && s.Registers[i-1].Key >= g.Key {
 			r.fail("order of registers", at)

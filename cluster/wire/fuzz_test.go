@@ -79,7 +79,7 @@ func FuzzLane(f *testing.F) {
 			for len(data) >= 2 {
 				n := min(int(binary.BigEndian.Uint16(data)), len(data)-2)
 				err := dec.Batch(data[2:2+n], func(app uint32, shard uint8, m replica.Message) error {
-					got = append(got, routed{app, shard, m})
+					got = append(got, routed{app, shard, replica.Own(m)})
 					return nil
 				})
 				var bad *Error

@@ -1,6 +1,9 @@
 package wire
 
 import (
+	"slices"
+	"sync"
+
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/serval-server/serval/cluster/replica"
@@ -91,6 +94,33 @@ type Item struct {
 	single [1]replica.Dot // for most bases
 	body   []byte
 	size   int
+	once   bool // it goes to one lane, which is done with it once it is in a batch
+}
+
+// items are those that were sent once, to be used again.
+var items = sync.Pool{New: func() any { return new(Item) }}
+
+// keptBody is how large the body of an item may be that is used again, in bytes.
+const keptBody = 4 << 10
+
+// Once says that the item is given to a single lane, and that the caller has no use for
+// it afterwards: AppendBatch makes it another message's then. It returns the item.
+func (it *Item) Once() *Item {
+	it.once = true
+	return it
+}
+
+// done gives an item back.
+func (it *Item) done() {
+	if !it.once {
+		return
+	}
+	body := it.body[:0]
+	if cap(body) > keptBody {
+		body = nil
+	}
+	*it = Item{body: body}
+	items.Put(it)
 }
 
 // itemOp is one change: the name is written by the lane, the value is ready.
@@ -111,7 +141,8 @@ const itemOverhead = 320
 //
 // It panics if the message is of a type that is not package replica's.
 func NewItem(app uint32, shard uint8, m replica.Message, bulk bool) *Item {
-	it := &Item{key: idKey{app: app, shard: shard}, bulk: bulk}
+	it := items.Get().(*Item)
+	it.key, it.bulk = idKey{app: app, shard: shard}, bulk
 	it.encode(m)
 	if heads[it.kind]&hasID != 0 {
 		var ok bool
@@ -155,7 +186,7 @@ func (it *Item) encode(m replica.Message) {
 		it.update(m)
 	case replica.Copy:
 		it.kind, it.reign = kindCopy, m.Reign
-		it.body = appendSets(appendAge(make([]byte, 0, 16+stateSize(m.State)), m.Idle), m.Sets)
+		it.body = appendSets(appendAge(slices.Grow(it.body, 16+stateSize(m.State)), m.Idle), m.Sets)
 		it.state(m.State)
 		it.dot, it.life = foreseen(m.State)
 	case replica.Touch:
@@ -168,13 +199,13 @@ func (it *Item) encode(m replica.Message) {
 		it.kind, it.key.id = kindNeed, m.ID
 	case replica.Claim:
 		it.kind, it.key.id, it.reign = kindClaim, m.ID, m.Reign
-		it.body = appendUvarint(appendNodes(nil, m.Nodes), uint64(m.Former))
+		it.body = appendUvarint(appendNodes(it.body, m.Nodes), uint64(m.Former))
 		it.body = appendFixed(it.body, m.Sum)
 	case replica.Promise:
 		it.promise(m)
 	case replica.Grant:
 		it.kind, it.reign = kindGrant, m.Reign
-		it.body = appendSets(appendAge(nil, m.Idle), m.Sets)
+		it.body = appendSets(appendAge(it.body, m.Idle), m.Sets)
 		it.state(m.State)
 	default:
 		it.encodeOther(m)
@@ -191,22 +222,22 @@ func (it *Item) encodeOther(m replica.Message) {
 		it.kind, it.key.id, it.reign = kindHas, m.ID, m.Reign
 	case replica.Release:
 		it.kind, it.key.id, it.reign = kindRelease, m.ID, m.Reign
-		it.body = appendDots(nil, m.Heads, dotOf(m.Reign))
+		it.body = appendDots(it.body, m.Heads, dotOf(m.Reign))
 	case replica.Homes:
 		it.kind = kindHomes
-		it.body = appendHomes(nil, m.Entries)
+		it.body = appendHomes(it.body, m.Entries)
 	case replica.Digest:
 		it.kind = kindDigest
-		it.body = appendUvarint(nil, uint64(len(m.Sums)))
+		it.body = appendUvarint(it.body, uint64(len(m.Sums)))
 		for _, s := range m.Sums {
 			it.body = appendFixed(it.body, s)
 		}
 	case replica.Listing:
 		it.kind = kindListing
-		it.body = appendListing(nil, m)
+		it.body = appendListing(it.body, m)
 	case replica.Level:
 		it.kind = kindLevel
-		it.body = appendBool(nil, m.Ask)
+		it.body = appendBool(it.body, m.Ask)
 	default:
 		panic("wire: a message of an unknown type")
 	}
@@ -214,7 +245,7 @@ func (it *Item) encodeOther(m replica.Message) {
 
 func (it *Item) promise(m replica.Promise) {
 	it.kind, it.key.id, it.reign = kindPromise, m.ID, m.Reign
-	it.body = appendSets(appendAge(nil, m.Idle), m.Sets)
+	it.body = appendSets(appendAge(it.body, m.Idle), m.Sets)
 	it.body = appendUvarint(it.body, uint64(m.Alive))
 	has := byte(0)
 	if m.State != nil {
@@ -271,7 +302,7 @@ func (it *Item) update(m *replica.Update) {
 	}
 	if d.Life != (replica.Life{}) || m.Successor != nil || len(m.Sets) > 0 {
 		it.flags = flagMore
-		it.body = appendLife(nil, d.Life, d.Dot)
+		it.body = appendLife(it.body, d.Life, d.Dot)
 		it.body = appendSets(it.body, m.Sets)
 		it.body = appendBool(it.body, m.Successor != nil)
 		if m.Successor != nil {

@@ -45,6 +45,7 @@ type reader struct {
 	b        []byte
 	off, end int
 	err      error
+	room     *room // what is read is lent: it goes there, or stays where it is; nil: it is copied
 }
 
 func newReader(b []byte) reader { return reader{b: b, end: len(b)} }
@@ -122,6 +123,15 @@ func (r *reader) take(n uint64, what string) []byte {
 func (r *reader) sized(what string) []byte { return r.take(r.uvarint(what), what) }
 
 func (r *reader) string(what string) string { return string(r.sized(what)) }
+
+// text is string for what is the same time and again.
+func (r *reader) text(what string) string {
+	b := r.sized(what)
+	if r.room != nil {
+		return r.room.name(b)
+	}
+	return string(b)
+}
 
 // count reads the number of entries that follow, of at least size bytes each, so
 // that nothing is allocated for entries that cannot be there.

@@ -11,10 +11,12 @@ import (
 type Decoder struct {
 	lane lane
 	acks *acks
+	room room // of the copy that is lent
 }
 
 // Batch decodes one batch and calls f for each message, in order, with the
-// number and shard of its application. Messages keep nothing of b. An error of
+// number and shard of its application. Messages keep nothing of b, but those that
+// are lent (replica.Copy), which are f's until it returns. An error of
 // f ends the decoding and is returned. After any error the lane is out of step
 // and the connection must be closed. What is wrong with b is an *Error.
 func (d *Decoder) Batch(b []byte, f func(app uint32, shard uint8, m replica.Message) error) error {
@@ -260,8 +262,10 @@ func (d *Decoder) session(r *reader, k kind, flags byte, key idKey, entry *known
 func (d *Decoder) body(r *reader, k kind, key idKey, entry *known, reign replica.Reign) replica.Message {
 	switch k {
 	case kindCopy:
-		c := replica.Copy{Reign: reign, Idle: r.age(), Sets: r.sets()}
+		c := replica.Copy{Reign: reign, Idle: r.age(), Sets: r.sets(), Lent: true}
+		r.room = d.room.empty()
 		c.State = r.state(key.id, reign)
+		r.room = nil
 		if r.err == nil {
 			dot, life := foreseen(c.State)
 			d.acks.receive(numbered{id: key.id, kind: life, reign: reign, dot: dot})

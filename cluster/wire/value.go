@@ -90,15 +90,19 @@ func (r *reader) form() (form, []byte) {
 	return f, r.take(v>>formBits, "value")
 }
 
-// value decodes a value in one of the forms that stand alone. It copies.
+// value decodes a value in one of the forms that stand alone. It copies, unless what
+// is read is lent.
 func (r *reader) value(f form, data []byte, at int) replica.Value {
+	if r.room == nil && (f == formRaw || f == formMap) {
+		data = slices.Clone(data)
+	}
 	switch f {
 	case formRaw:
-		return replica.Value{Bytes: slices.Clone(data)}
+		return replica.Value{Bytes: data}
 	case formPacked:
 		return replica.Value{Bytes: r.unpack(data, at)}
 	case formMap:
-		return replica.Value{Map: r.entries(slices.Clone(data), at)}
+		return replica.Value{Map: r.entries(data, at)}
 	case formMapPacked:
 		return replica.Value{Map: r.entries(r.unpack(data, at), at)}
 	}
@@ -136,10 +140,11 @@ func sizeUvarint(v uint64) int { return (bits.Len64(v|1) + 6) / 7 }
 // entries decodes a map. Its values are parts of data.
 func (r *reader) entries(data []byte, at int) map[string][]byte {
 	in := newReader(data)
+	in.room = r.room
 	n := in.count(2, "number of entries")
-	m := make(map[string][]byte, n)
+	m := r.room.entries(n)
 	for range n {
-		name := in.string("name of an entry")
+		name := in.text("name of an entry")
 		if _, twice := m[name]; twice {
 			in.fail("name of an entry", in.off)
 		}

@@ -188,7 +188,7 @@ func (c *cluster) send(h *host, to replica.NodeID, m replica.Message) {
 		return
 	}
 	l := c.link(h, p)
-	l.pending = append(l.pending, m)
+	l.pending = append(l.pending, replica.Own(m))
 	c.count.messages[kind(m)]++
 	if !l.flying {
 		c.launch(h, p, l)
