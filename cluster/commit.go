@@ -164,7 +164,8 @@ func (sh *shard) renameLocked(now time.Duration, r *receipt, delta *sessions.Del
 
 // commitLocked writes what a commit has changed.
 func (sh *shard) commitLocked(now time.Duration, r *receipt, set settings, sid replica.SessionID, delta *sessions.Delta) {
-	m := meta{delta.CreatedAt, delta.MaxInactive, delta.Version}.encode()
+	var room [64]byte
+	m := meta{delta.CreatedAt, delta.MaxInactive, delta.Version}.append(room[:0])
 	ops := operations(set.granularity, sh.node.State(sid), m, change{delta.Set, delta.Removed})
 	sh.writeLocked(r, func(write uint64) { sh.node.Commit(now, write, sid, ops) })
 }

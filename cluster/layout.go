@@ -139,11 +139,11 @@ type writer struct {
 	ops         []replica.Op
 }
 
-// operations are what brings the change about.
+// operations are what brings the change about. m is the caller's.
 func operations(g descriptor.ReplicationGranularity, st *replica.State, m []byte, c change) []replica.Op {
 	w := &writer{granularity: g, st: st, ops: make([]replica.Op, 0, 1+len(c.set)+len(c.removed))}
 	if old, ok := w.get(metaKey); !ok || !bytes.Equal(old.Bytes, m) {
-		w.put(metaKey, replica.Value{Bytes: m})
+		w.put(metaKey, replica.Value{Bytes: bytes.Clone(m)})
 	}
 	if len(c.set) == 0 && len(c.removed) == 0 {
 		return w.ops
@@ -280,21 +280,20 @@ func (w *writer) fields(name string, fields []field) {
 	if _, ok := w.get(mark); !ok {
 		w.put(mark, replica.Value{Bytes: []byte{metaForm}})
 	}
-	old := w.fieldRegisters(name)
+	old := w.fieldRegisters(mark)
 	for _, f := range fields {
-		key := mark + string(f.key)
-		for len(old) > 0 && old[0].Key < key {
+		for len(old) > 0 && old[0].Key[len(mark):] < string(f.key) {
 			w.ops = append(w.ops, replica.Op{Key: old[0].Key, Remove: true})
 			old = old[1:]
 		}
-		if len(old) > 0 && old[0].Key == key {
+		if len(old) > 0 && old[0].Key[len(mark):] == string(f.key) {
 			same := len(old[0].Versions) == 1 && bytes.Equal(old[0].Versions[0].Value.Bytes, f.value)
 			old = old[1:]
 			if same {
 				continue
 			}
 		}
-		w.put(key, replica.Value{Bytes: f.value})
+		w.put(mark+string(f.key), replica.Value{Bytes: f.value})
 	}
 	for i := range old {
 		w.ops = append(w.ops, replica.Op{Key: old[i].Key, Remove: true})
@@ -303,18 +302,28 @@ func (w *writer) fields(name string, fields []field) {
 
 // removeFields removes an attribute's mark and fields.
 func (w *writer) removeFields(name string) {
-	w.remove(fieldMark(name))
-	for _, r := range w.fieldRegisters(name) {
+	if !w.hasFields() {
+		return
+	}
+	mark := fieldMark(name)
+	w.remove(mark)
+	for _, r := range w.fieldRegisters(mark) {
 		w.ops = append(w.ops, replica.Op{Key: r.Key, Remove: true})
 	}
 }
 
-// fieldRegisters are the registers of an attribute's fields, by key.
-func (w *writer) fieldRegisters(name string) []replica.Register {
-	if w.st == nil || len(w.st.Registers) == 0 || !strings.HasPrefix(w.st.Registers[len(w.st.Registers)-1].Key, fieldPrefix) {
+// hasFields reports that some attribute may be kept by its fields: no keys of this
+// version come after theirs.
+func (w *writer) hasFields() bool {
+	return w.st != nil && len(w.st.Registers) > 0 && w.st.Registers[len(w.st.Registers)-1].Key >= fieldPrefix
+}
+
+// fieldRegisters are the registers of the fields of an attribute with this mark, by
+// key.
+func (w *writer) fieldRegisters(mark string) []replica.Register {
+	if !w.hasFields() {
 		return nil
 	}
-	mark := fieldMark(name)
 	from, ok := slices.BinarySearchFunc(w.st.Registers, mark, func(r replica.Register, k string) int { return cmp.Compare(r.Key, k) })
 	if ok {
 		from++

@@ -55,8 +55,9 @@ type meta struct {
 // for later versions, and skipped.
 const metaForm = 1
 
-func (m meta) encode() []byte {
-	b := make([]byte, 0, 24+len(m.version))
+func (m meta) encode() []byte { return m.append(make([]byte, 0, 24+len(m.version))) }
+
+func (m meta) append(b []byte) []byte {
 	b = append(b, metaForm)
 	b = binary.AppendVarint(b, m.created.UnixMilli())
 	b = binary.AppendVarint(b, int64(m.idle))

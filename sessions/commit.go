@@ -127,7 +127,13 @@ func (s *Session) apply(c *Change) {
 
 // delta describes what a commit has done. The caller holds s.mu.
 func (s *Session) delta(o *Options, base Dot, c *Changes) *Delta {
-	d := s.bareDelta(o, base)
+	// What most commits set is part of the Delta's allocation.
+	room := new(struct {
+		Delta
+		set [1]Attribute
+	})
+	d := &room.Delta
+	s.fillDelta(d, o, base)
 	d.Read = slices.Clone(c.Read) // the Changes stay the caller's
 	if d.Created {
 		return d
@@ -139,6 +145,9 @@ func (s *Session) delta(o *Options, base Dot, c *Changes) *Delta {
 		if ch.Remove {
 			d.Removed = append(d.Removed, ch.Name)
 		} else {
+			if d.Set == nil {
+				d.Set = room.set[:0]
+			}
 			d.Set = append(d.Set, Attribute{Name: ch.Name, Value: ch.Value, Dot: s.head})
 		}
 	}
@@ -147,11 +156,18 @@ func (s *Session) delta(o *Options, base Dot, c *Changes) *Delta {
 	return d
 }
 
-// bareDelta is what all Deltas say. It takes note of what need not be said again.
-// The caller holds s.mu.
+// bareDelta is a Delta with what all of them say. The caller holds s.mu.
 func (s *Session) bareDelta(o *Options, base Dot) *Delta {
-	d := &Delta{
-		App: o.App, ID: s.key.id(""), Created: s.unsent, CreatedAt: time.UnixMilli(s.created), Version: s.version,
+	d := new(Delta)
+	s.fillDelta(d, o, base)
+	return d
+}
+
+// fillDelta writes what all Deltas say. It takes note of what need not be said
+// again. The caller holds s.mu.
+func (s *Session) fillDelta(d *Delta, o *Options, base Dot) {
+	*d = Delta{
+		App: o.App, ID: s.idLocked(), Created: s.unsent, CreatedAt: time.UnixMilli(s.created), Version: s.version,
 		Base: base, Dot: s.head, Accessed: s.m.wall(s.thisAccessed), MaxInactive: time.Duration(s.maxIdle),
 	}
 	if s.renamed {
@@ -161,5 +177,4 @@ func (s *Session) bareDelta(o *Options, base Dot) *Delta {
 		d.Set = slices.Clone(s.attrs)
 	}
 	s.unsent, s.renamed, s.previous, s.saved = false, false, key{}, false
-	return d
 }

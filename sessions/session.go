@@ -31,6 +31,7 @@ type Session struct {
 	mu           sync.Mutex
 	phase        phase          // guarded by mu
 	key          key            // guarded by mu
+	id           ID             // guarded by mu; key's, without route; "" until it is asked for
 	state                       // guarded by mu
 	maxIdle      int64          // guarded by mu; ns
 	thisAccessed int64          // guarded by mu; ns
@@ -107,7 +108,18 @@ func (s *Session) ID() ID {
 	route := s.m.options().Route
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if route == "" {
+		return s.idLocked()
+	}
 	return s.key.id(route)
+}
+
+// idLocked is the id without a route, made once. The caller holds s.mu.
+func (s *Session) idLocked() ID {
+	if s.id == "" {
+		s.id = s.key.id("")
+	}
+	return s.id
 }
 
 // IsNew reports that no request with this id has ended yet: the client has not
@@ -210,7 +222,7 @@ func (s *Session) ChangeID(ctx context.Context) (ID, error) {
 		return "", err
 	}
 	old := s.key
-	s.key = old.renewed()
+	s.key, s.id = old.renewed(), ""
 	delete(s.sh.index, old)
 	s.sh.index[s.key] = s.slot
 	s.sh.slots.at(s.slot).key = s.key
