@@ -203,7 +203,12 @@ func (b *book) acknowledged(h *host, ch *change, degraded bool) {
 	b.close(ch)
 	ch.acked, ch.ackedAt, ch.degrade = true, b.w.now, degraded
 	for _, p := range b.w.nodes {
-		if p.up && b.has(p.node.State(ch.id), ch) {
+		if !p.up {
+			continue
+		}
+		// Where the session has ended by another's word, on a side of a cut that had heard
+		// of no use, the change was dropped, and is not held.
+		if s := p.node.State(ch.id); b.has(s, ch) && (ch.end || s.Life.Kind == replica.Live) {
 			ch.holders = append(ch.holders, p.id)
 		}
 	}
