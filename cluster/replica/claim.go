@@ -14,6 +14,7 @@ type claim struct {
 	// doubt is until when to wait for a former home that is not in the view
 	// but in another's: two homes for want of a second would be worse.
 	doubt time.Duration
+	began time.Duration
 	sent  time.Duration
 	idle  bool // begun without a request: it counts in adopting
 	renew bool // by the home itself, which goes on being it
@@ -55,7 +56,7 @@ func (n *Node) startClaim(s *session) {
 }
 
 func (n *Node) startClaimAs(s *session, renew bool) {
-	c := &claim{renew: renew, reign: Reign{max(s.reign.Epoch, s.promised.Epoch, s.Epoch()) + 1, n.cfg.Self}, former: s.reign.Home, promised: map[NodeID]bool{}, sent: n.now}
+	c := &claim{renew: renew, reign: Reign{max(s.reign.Epoch, s.promised.Epoch, s.Epoch()) + 1, n.cfg.Self}, former: s.reign.Home, promised: map[NodeID]bool{}, began: n.now, sent: n.now}
 	for _, id := range append(slices.Clone(n.scope(s.ID)), s.reign.Home) {
 		if id != n.cfg.Self && n.alive(id) {
 			c.promised[id] = false
@@ -243,6 +244,12 @@ func (n *Node) promisedBy(from NodeID, s *session, m Promise) {
 func (n *Node) finishClaim(s *session) {
 	c := s.claim
 	if c == nil {
+		return
+	}
+	if c.began < n.resumed {
+		// The promises of before a pause may have been overtaken while it lasted.
+		n.dropClaim(s)
+		n.startClaimAs(s, c.renew)
 		return
 	}
 	if !c.complete() && !c.renew { // a home has all there is

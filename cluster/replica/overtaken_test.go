@@ -297,3 +297,45 @@ func TestDuelOfClaims(t *testing.T) {
 		t.Errorf("served %v", served)
 	}
 }
+
+// TestPromiseOfBeforeAPause: a node claims a session and stands still before the promises
+// come. It is taken for dead, another one claims the session and changes it; the promises
+// that the first one then finds are worth nothing any more.
+func TestPromiseOfBeforeAPause(t *testing.T) {
+	c := newSession(t, 3, Config{Retry: time.Hour})
+	var old Promise
+	c.cut = func(_, to NodeID, m Message) bool {
+		if p, is := m.(Promise); is && to == 2 {
+			old = p
+			return true
+		}
+		return false
+	}
+	c.crash(1)
+	c.seen = nil
+	c.nodes[2].Request(c.now, 7, sid, 0)
+	c.deliver()
+	c.crash(2) // so the others believe: it does not hear of it
+	c.wait(time.Second)
+	if a := c.request(3, sid); a.Verdict != Serve {
+		t.Fatalf("the other one is told %+v", a)
+	}
+	c.write(3, sid, "new")
+	c.cut = func(from, to NodeID, _ Message) bool { return from == 2 || to == 2 }
+	c.down[2], c.seen = false, nil
+	c.nodes[2].Tick(c.now)
+	c.nodes[2].Receive(c.now, 3, old)
+	c.deliver()
+	if slices.Contains(c.seen, Effect(Answer{Request: 7, Verdict: Serve})) {
+		t.Error("served by a promise of before the pause")
+	}
+	c.cut = nil
+	c.nodes[2].Reset(c.now, 3)
+	c.view()
+	c.wait(2 * time.Second)
+	if a := c.request(2, sid); a.Verdict == Serve {
+		c.expect(2, sid, "new")
+	}
+	c.wait(2 * time.Second)
+	c.expect(2, sid, "new")
+}
