@@ -3,6 +3,7 @@ package deploy
 import (
 	"context"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -34,9 +35,13 @@ func (h *Host) freshen(r *http.Request, a *app) {
 			return
 		}
 		src := a.tried
-		h.job(a, nil, func(ctx context.Context) {
-			defer close(done)
+		var renewed sync.WaitGroup // and the turn given back: the next navigation looks again
+		h.job(a, &renewed, func(ctx context.Context) {
 			_ = h.renew(ctx, a, src, decision{action: actReload, why: changed + " has changed"})
+		})
+		h.wg.Go(func() {
+			renewed.Wait()
+			close(done)
 		})
 	}
 	select {

@@ -136,9 +136,7 @@ func (h *Host) deployFirst() error {
 	})
 	for _, name := range names {
 		a := h.register(name)
-		h.first.Add(1)
-		h.job(a, nil, func(ctx context.Context) {
-			defer h.first.Done()
+		h.job(a, &h.first, func(ctx context.Context) {
 			src := h.settled(ctx, found[name])
 			_ = h.renew(ctx, a, src, decision{action: actRedeploy, why: "the server starts"})
 		})
