@@ -39,6 +39,7 @@ type report struct {
 	broken   []string
 	barred   map[string]bool // strict: sessions whose owners have all lost their memory
 	orphans  int             // sessions whose home has gone and that nobody has asked for since
+	late     int             // sessions with a request that was carried out while they were judged
 }
 
 func (r *report) String() string {
@@ -47,8 +48,8 @@ func (r *report) String() string {
 	s += fmt.Sprintf("  requests %d, refused %d, without an answer %d, by strangers %d, went back %d; ended %d\n",
 		c.requests.Load(), c.refused.Load(), c.failed.Load(), c.strangers.Load(), c.back.Load(), c.ended.Load())
 	s += fmt.Sprintf("  all nodes ready after %v, all owners equal after %v\n", r.ready.Round(time.Millisecond), r.settled.Round(time.Millisecond))
-	s += fmt.Sprintf("  sessions %d live, %d ended; %d refused, %d with no former owner left, %d without a home, %d forked, %d lost updates in a fork; claims %d, degraded %d (of processes that live)\n",
-		r.live, r.dead, r.stuck, len(r.barred), r.orphans, r.forked, r.lost, r.counters.Claims, r.counters.Degraded)
+	s += fmt.Sprintf("  sessions %d live, %d ended; %d refused, %d with no former owner left, %d without a home, %d forked, %d lost updates in a fork, %d changed by a late request; claims %d, degraded %d (of processes that live)\n",
+		r.live, r.dead, r.stuck, len(r.barred), r.orphans, r.forked, r.lost, r.late, r.counters.Claims, r.counters.Degraded)
 	if len(r.broken) == 0 {
 		return s + "  all promises kept\n"
 	}
@@ -265,8 +266,13 @@ func (r *report) judge(ctx context.Context, nodes []*node) {
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			seen, err := r.everywhere(ctx, nodes, s)
+			seen, late, err := r.agreed(ctx, nodes, s)
 			what := ""
+			if late {
+				mu.Lock()
+				r.late++
+				mu.Unlock()
+			}
 			if errors.Is(err, errUnavailable) && r.barred[key(s.id)] {
 				mu.Lock()
 				r.stuck++
@@ -305,6 +311,35 @@ func (r *report) judge(ctx context.Context, nodes []*node) {
 // errUnavailable is what strict may answer for a session if its owners have all lost
 // their memory.
 var errUnavailable = errors.New("503")
+
+// agreed asks every node for a session, and asks again while a request that was
+// without an answer may have been carried out between two of the reads: a node that
+// stood still, or was cut off, finds it in its socket when it goes on, and the client
+// that has left by then does not call it back. Such a request shows as one step, from
+// what was to what is; everything else is for the caller to judge at once.
+func (r *report) agreed(ctx context.Context, nodes []*node, s *session) (seen []answer, late bool, err error) {
+	for until := time.Now().Add(settleWithin); ; late = true {
+		seen, err = r.everywhere(ctx, nodes, s)
+		if err != nil || !s.overtaken(seen) || time.Now().After(until) {
+			return seen, late, err
+		}
+	}
+}
+
+// overtaken reports whether answers in the order of time differ as they do if requests
+// without an answer were carried out between them.
+func (s *session) overtaken(seen []answer) bool {
+	first, last := seen[0], seen[len(seen)-1]
+	for i, a := range seen[1:] {
+		if before := seen[i]; before.fresh && !a.fresh || !a.fresh && a.n < before.n {
+			return false // it went back
+		}
+	}
+	if last.fresh {
+		return s.doubt && !first.fresh
+	}
+	return first.n < last.n && last.n <= s.tried && s.sure < s.tried
+}
 
 // everywhere asks every node for a session.
 func (r *report) everywhere(ctx context.Context, nodes []*node, s *session) (seen []answer, err error) {

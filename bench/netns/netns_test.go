@@ -140,3 +140,34 @@ func TestJudgement(t *testing.T) {
 		t.Errorf("got %q", w)
 	}
 }
+
+// TestOvertaken: only what a late request can do is looked at again.
+func TestOvertaken(t *testing.T) {
+	n := func(values ...int) (seen []answer) {
+		for _, v := range values {
+			seen = append(seen, answer{n: v, fresh: v == 0})
+		}
+		return seen
+	}
+	for _, c := range []struct {
+		s    *session
+		seen []answer
+		want bool
+	}{
+		{&session{sure: 1, tried: 2}, n(1, 2, 2, 2, 2), true},
+		{&session{sure: 1, tried: 3}, n(1, 1, 2, 2, 3), true},
+		{&session{sure: 1, tried: 2}, n(2, 2, 2, 2, 2), false},
+		{&session{sure: 1, tried: 2}, n(1, 2, 2, 1, 2), false}, // back
+		{&session{sure: 1, tried: 2}, n(2, 2, 2, 2, 1), false},
+		{&session{sure: 1, tried: 2}, n(1, 1, 3, 3, 3), false}, // more than was asked for
+		{&session{sure: 2, tried: 2}, n(1, 2, 2, 2, 2), false}, // nothing is without an answer
+		{&session{doubt: true}, n(3, 3, 0, 0, 0), true},
+		{&session{doubt: true}, n(3, 0, 3, 0, 0), false},
+		{&session{doubt: true}, n(0, 0, 0, 0, 0), false},
+		{&session{dead: true}, n(3, 3, 0, 0, 0), false}, // its end was acknowledged
+	} {
+		if got := c.s.overtaken(c.seen); got != c.want {
+			t.Errorf("sure %d of %d, %v: %v", c.s.sure, c.s.tried, counts(c.seen), got)
+		}
+	}
+}
