@@ -195,6 +195,7 @@ func (n *Node) promise(from NodeID, s *session, m Claim) {
 	}
 	s.promised, s.fresh = m.Reign, n.now
 	n.lose(s, m.Reign.Home)
+	n.doubtful(s)
 	if n.cfg.Strict {
 		addSet(s, OwnerSet{Reign: m.Reign, Nodes: m.Nodes})
 	}
@@ -292,6 +293,13 @@ func (n *Node) endDoubt(s *session) {
 	n.finishClaim(s)
 }
 
+// doubtful has a tick look at a session that was promised to another node, if that one
+// has not become its home by then: its claim may have come to nothing, and it does not
+// tell all who have a copy.
+func (n *Node) doubtful(s *session) {
+	n.schedule(s.number, s.slot, n.now+n.cfg.DigestEvery)
+}
+
 // answer gives the verdict to all requests that wait for the session.
 func (n *Node) answer(s *session, a Answer) {
 	for _, req := range s.waiting {
@@ -330,6 +338,7 @@ func (n *Node) fenced(s *session, m Fenced) {
 	if !n.alive(m.Reign.Home) {
 		n.soon(s) // an orphan, of which no other view will tell
 	}
+	n.doubtful(s)
 	if wasHome && s.Known() && n.alive(m.Reign.Home) {
 		// What only this node has is joined there.
 		n.send(m.Reign.Home, n.copyOf(s))

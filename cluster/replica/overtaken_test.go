@@ -250,6 +250,41 @@ func TestFencedByADeadHome(t *testing.T) {
 	}
 }
 
+// TestPromiseToOneThatGivesUp: a home promises its session to a claimer that then hears
+// from another node that the session has ended, and so does not become the home: the
+// former one, whose copy lives, asks until it knows.
+func TestPromiseToOneThatGivesUp(t *testing.T) {
+	for _, pack := range []time.Duration{-1, time.Second} {
+		c := newSession(t, 3, Config{Pack: pack, MaxIdle: time.Hour, DigestEvery: time.Second})
+		c.cut = func(_, _ NodeID, m Message) bool { _, is := m.(Digest); return is }
+		c.wait(10 * time.Second)
+		c.nodes[2].Receive(c.now, 3, Copy{State: &State{ID: sid, Life: Life{Kind: Dead, Dot: Dot{Epoch: 1, Node: 3, Clock: 2}}}})
+		c.nodes[2].Receive(c.now, 3, Fenced{sid, Reign{2, 2}}) // of its claim
+		c.nodes[1].Receive(c.now, 2, Claim{ID: sid, Reign: Reign{2, 2}})
+		if c.wait(3 * time.Second); c.nodes[1].State(sid).Life.Kind == Live {
+			t.Errorf("packed after %v: the session lives on", pack)
+		}
+	}
+}
+
+// TestLiveCopyOfAnEnd: who sends a live copy of what has ended is told so by whoever knows.
+func TestLiveCopyOfAnEnd(t *testing.T) {
+	c := newSession(t, 3, Config{})
+	state := c.nodes[1].State(sid).Clone()
+	n := c.nodes[3]
+	n.Receive(c.now, 2, Copy{State: &State{ID: sid, Life: Life{Kind: Dead, Dot: Dot{Epoch: 1, Node: 3, Clock: 2}}}})
+	n.Receive(c.now, 2, Fenced{sid, Reign{4, 2}})
+	n.Take()
+	n.Receive(c.now, 1, Copy{Reign: Reign{1, 1}, State: state})
+	if !slices.ContainsFunc(n.Take(), func(e Effect) bool {
+		s, _ := e.(Send)
+		m, is := s.Message.(Copy)
+		return is && s.To == 1 && m.State.Life.Kind == Dead
+	}) {
+		t.Error("not told of the end")
+	}
+}
+
 // TestDuelOfClaims: two nodes that do not hear each other claim one session, and a third
 // one, which hears both, refuses each in favour of the other: they give each other a turn,
 // and do not outbid each other with each round trip.

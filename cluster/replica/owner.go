@@ -348,9 +348,10 @@ func (n *Node) takeCopy(from NodeID, s *session, m Copy) {
 }
 
 // correct sends the copy of the home, or of one that wants to be it and perhaps
-// cannot, to a node that has less.
+// cannot, to a node that has less; and word of an end, which counts whoever has it.
 func (n *Node) correct(from NodeID, s *session, theirs *State) {
-	if n.believedHome(s) == n.cfg.Self && !s.SameAs(theirs) {
+	over := s.Life.Kind != Live && theirs.Life.Kind == Live
+	if (over || n.believedHome(s) == n.cfg.Self) && !s.SameAs(theirs) {
 		n.send(from, n.copyOf(s))
 	}
 }

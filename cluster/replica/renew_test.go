@@ -161,3 +161,34 @@ func TestStrictSetThatIsOverBeyondAPartition(t *testing.T) {
 		t.Errorf("verdict %+v by the only one that is left", a)
 	}
 }
+
+// TestStrictSetThatIsOverAfterAPause: the last of an owner set that is not over finds that
+// out when it goes on after a pause. Its view is of before: who came meanwhile, and was
+// promised the session by those who are over now, is not in it yet.
+func TestStrictSetThatIsOverAfterAPause(t *testing.T) {
+	const id = SessionID("00000001s")
+	c := newNet(t, 5, Config{Strict: true, AckTimeout: 200 * time.Millisecond, Owners: 3, Grace: 4 * time.Second})
+	c.nodes[1].Create(c.now, id)
+	c.write(1, id, "v1")
+	last := c.nodes[1].Owners(id)[2]
+	c.down[last] = true
+	c.wait(5 * time.Second)
+	c.down[last] = false
+	n := c.nodes[last]
+	n.Tick(c.now)
+	n.View(c.now, []Member{c.member(last)})
+	for other := range c.nodes {
+		if c.down[other] = other != last; c.down[other] {
+			n.Crashed(c.now, other)
+		}
+	}
+	c.seen = nil
+	n.Request(c.now, 7, id, 0)
+	served := Effect(Answer{Request: 7, Verdict: Serve})
+	if c.wait(3 * time.Second); slices.Contains(c.seen, served) {
+		t.Fatal("served by a view of before the pause")
+	}
+	if c.wait(10 * time.Second); !slices.Contains(c.seen, served) {
+		t.Error("not served by the only one that is left")
+	}
+}

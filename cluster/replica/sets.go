@@ -30,8 +30,12 @@ func (n *Node) majorityOf(nodes []NodeID) int {
 }
 
 // outOfSight reports whether a node that was in the view has left it, and is not known
-// to be over.
+// to be over. After a pause the view is of before it: nodes that have come meanwhile may
+// be missing from it, until two graces have brought the news of both sides.
 func (n *Node) outOfSight() bool {
+	if n.resumed > 0 && n.now-n.resumed < 2*n.cfg.Grace {
+		return true
+	}
 	for id := range n.former {
 		if !n.isOver(id) {
 			return true

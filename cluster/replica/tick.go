@@ -85,6 +85,7 @@ func (n *Node) urgent() time.Duration { return min(n.cfg.Retry, urgentRetry) }
 func (n *Node) urge(s *session) {
 	if c := s.claim; c != nil && n.now-c.sent >= n.claimAgain(c) {
 		n.sendClaims(s)
+		n.finishClaim(s) // what was too few may be enough, with the time
 	}
 	n.endDoubt(s)
 	n.regrant(s)
