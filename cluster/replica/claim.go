@@ -73,6 +73,9 @@ func (n *Node) startClaimAs(s *session, renew bool) {
 	if c.idle = len(s.waiting) == 0; c.idle {
 		n.adopting++
 	}
+	if renew {
+		n.renewing++
+	}
 	s.claim, s.fresh = c, n.now
 	s.promised = c.reign
 	if n.cfg.Strict {
@@ -107,6 +110,9 @@ func (n *Node) isDead(id NodeID) bool { _, dead := n.dead[id]; return dead }
 func (n *Node) dropClaim(s *session) {
 	if s.claim != nil && s.claim.idle {
 		n.adopting--
+	}
+	if s.claim != nil && s.claim.renew {
+		n.renewing--
 	}
 	s.claim = nil
 }

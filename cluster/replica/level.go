@@ -26,12 +26,14 @@ func (l *level) viewed(n *Node) {
 // none is before its first View.
 func (n *Node) Level() bool { return n.level.done }
 
-// stepLevel asks those who have not told yet, and tells those who ask.
+// stepLevel asks those who have not told yet, and tells those who ask. A session whose home
+// claims it anew is copied after that, so that is waited for, unless it hangs: nobody has
+// the majority that it needs, and nobody is served.
 func (n *Node) stepLevel() {
 	if n.pass.left == 0 {
 		for _, p := range n.peers {
-			if p.asked && p.bulk == 0 && !p.lagging {
-				p.asked = false
+			if p.asked != 0 && p.bulk == 0 && !p.lagging && (n.renewing == 0 || n.now-p.asked >= n.cfg.AckTimeout) {
+				p.asked = 0
 				n.send(p.id, Level{})
 			}
 		}
@@ -69,7 +71,9 @@ func (n *Node) onLevel(from NodeID, m Level) {
 	switch {
 	case p == nil:
 	case m.Ask:
-		p.asked = true
+		if p.asked == 0 {
+			p.asked = max(n.now, 1)
+		}
 	case n.level.told != nil:
 		n.level.told[from] = true
 	}

@@ -35,6 +35,7 @@ type Node struct {
 	digests  digests
 	level    level
 	adopting int // claims without a request
+	renewing int // claims by the home itself
 	names    names
 	packed   []byte  // for pack
 	passing  session // for takeAtRest and copyPacked
@@ -48,7 +49,7 @@ type peer struct {
 	id      NodeID
 	lagging bool
 	bulk    int           // copies on their way that can wait
-	asked   bool          // it wants to be told when it is level
+	asked   time.Duration // since when it wants to be told when it is level; 0: it does not
 	back    time.Duration // when it was in the view again; 0: it never left
 	tell    bool          // the walk that is under way collects homes for it
 	homes   []Has

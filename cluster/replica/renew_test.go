@@ -94,6 +94,30 @@ func TestStrictRenewalUnderWrites(t *testing.T) {
 	}
 }
 
+// A node that joins is told that it has all once a home's claim of its own session is
+// over, by which that is copied; but not if the claim hangs.
+func TestLevelAfterRenewal(t *testing.T) {
+	for _, hangs := range []bool{false, true} {
+		c := newSession(t, 3, Config{Strict: true, AckTimeout: 2 * time.Second, Owners: 3})
+		held := true
+		c.cut = func(_, to NodeID, m Message) bool {
+			_, promise := m.(Promise)
+			return held && promise && to == 1
+		}
+		c.again(2, 4, true)
+		c.wait(time.Second)
+		c.nodes[5] = NewNode(Config{Self: 5, Strict: true, Owners: 3}, c.member(5), c.now)
+		c.view()
+		if c.wait(time.Second); c.nodes[5].Level() {
+			t.Fatal("level while a session is not copied")
+		}
+		held = hangs
+		if c.wait(2 * time.Second); !c.nodes[5].Level() {
+			t.Errorf("not level; the claim hangs: %t", hangs)
+		}
+	}
+}
+
 // Who has started since cannot know which owners are over: those who know say so.
 func TestStrictClaimerThatCameLater(t *testing.T) {
 	const id = SessionID("00000001s")

@@ -155,7 +155,7 @@ func (b *book) levelled(h *host) {
 				!slices.Contains(replica.Owners(r.id, p.id, b.w.cfg.Owners, b.w.membersAt(p)), h.id) {
 				continue
 			}
-			if s, ok := b.inOffice(p, r.id); ok {
+			if s, ok := b.inOffice(p, r.id); ok && !b.inDoubt(p, r.id) {
 				b.lacks(h, r, s)
 			}
 		}
@@ -171,6 +171,15 @@ func (b *book) inOffice(p *host, id replica.SessionID) (*replica.State, bool) {
 	s := p.node.State(id)
 	_, served := p.homes[id]
 	return s, served && s != nil && s.Life.Kind == replica.Live
+}
+
+// inDoubt says whether, in the strict profile, a home has asked the owners for a new
+// reign, or promised one, and does not know yet what has come of it. Where too few of
+// them are there to say so, that may last; the session is not served meanwhile, and no
+// joiner waits for it.
+func (b *book) inDoubt(p *host, id replica.SessionID) bool {
+	sets := p.node.Sets(id)
+	return len(sets) > 0 && sets[len(sets)-1].Reign.Compare(p.node.Reign(id)) > 0
 }
 
 // lacks: a joiner has what a home has, of what was acknowledged before it came.
