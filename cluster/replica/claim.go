@@ -232,7 +232,8 @@ func (n *Node) promisedBy(from NodeID, s *session, m Promise) {
 	if _, asked := s.claim.promised[from]; asked {
 		s.claim.promised[from] = true
 	}
-	if _, asked := s.claim.promised[m.Alive]; m.Alive != 0 && m.Alive != n.cfg.Self && !asked && s.claim.doubt == 0 && !n.isDead(m.Alive) {
+	if _, asked := s.claim.promised[m.Alive]; m.Alive != 0 && m.Alive != n.cfg.Self && !asked && (s.claim.doubt == 0 || n.now < s.claim.doubt) && !n.isDead(m.Alive) {
+		// One that is named like this may know of a later home, and name that.
 		s.claim.promised[m.Alive] = false
 		s.claim.doubt = n.now + benefit
 		n.sendClaims(s)

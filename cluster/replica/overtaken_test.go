@@ -285,6 +285,41 @@ func TestLiveCopyOfAnEnd(t *testing.T) {
 	}
 }
 
+// TestChainOfHomes: a node that has just come, and sees one other, claims a session. That
+// one has an old copy and names a home of long ago, which names the home that is: it too
+// is asked.
+func TestChainOfHomes(t *testing.T) {
+	c := newNet(t, 1, Config{})
+	n := c.nodes[1]
+	n.View(0, []Member{c.member(1), c.member(2)})
+	old := &State{ID: sid}
+	old.Write(Dot{Epoch: 1, Node: 3, Clock: 1}, []Op{{Key: "k", Value: Value{Bytes: []byte("old")}}})
+	n.Receive(0, 2, Copy{Reign: Reign{1, 3}, State: old})
+	n.Request(0, 7, sid, 0)
+	claim := n.lookup(sid).claim.reign
+	n.Receive(0, 2, Promise{ID: sid, Reign: claim, Same: true, Alive: 3})
+	n.Receive(0, 3, Promise{ID: sid, Reign: claim, Same: true, Alive: 4})
+	asked := false
+	for _, e := range n.Take() {
+		m, _ := e.(Send)
+		_, is := m.Message.(Claim)
+		asked = asked || is && m.To == 4
+		if _, claimed := e.(Claimed); claimed {
+			t.Error("claimed without the home that is")
+		}
+	}
+	if !asked {
+		t.Fatal("the home that is was not asked")
+	}
+	state := old.Clone()
+	state.Write(Dot{Epoch: 2, Node: 4, Clock: 2}, []Op{{Key: "k", Value: Value{Bytes: []byte("new")}}})
+	n.Receive(0, 4, Promise{ID: sid, Reign: claim, State: state})
+	if !slices.Contains(n.Take(), Effect(Answer{Request: 7, Verdict: Serve})) {
+		t.Error("not served when all have answered")
+	}
+	c.expect(1, sid, "new")
+}
+
 // TestDuelOfClaims: two nodes that do not hear each other claim one session, and a third
 // one, which hears both, refuses each in favour of the other: they give each other a turn,
 // and do not outbid each other with each round trip.

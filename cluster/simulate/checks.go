@@ -197,6 +197,9 @@ func (b *book) unknown(h *host, r *request) {
 	if last == nil || last.id != r.id || last.end || rec.ends || !b.survives(last) || !b.within(h, last) {
 		return
 	}
+	if !slices.ContainsFunc(rec.changes, func(ch *change) bool { return ch.acked && ch.ackedAt <= r.began }) {
+		return // asked for before the client can have heard of it: a search finds what there was
+	}
 	if b.w.now-rec.served > b.w.cfg.MaxIdle*3/4 {
 		return // expired, or about to
 	}
