@@ -267,6 +267,26 @@ func TestPromiseToOneThatGivesUp(t *testing.T) {
 	}
 }
 
+// TestEndThatNobodyElseKnows: a session was ended by a home that is gone, and the only node
+// that knows is none of its owners, one of which still is its home as far as it knows: the
+// owners are told.
+func TestEndThatNobodyElseKnows(t *testing.T) {
+	c := newNet(t, 4, Config{Owners: 2, DigestEvery: time.Second, MaxIdle: time.Hour})
+	home := Owners(sid, 0, 1, c.nodes[1].members)[0]
+	c.nodes[home].Create(c.now, sid)
+	c.write(home, sid, "v")
+	owners := c.nodes[home].Owners(sid)
+	i := slices.IndexFunc([]NodeID{1, 2, 3, 4}, func(id NodeID) bool { return !slices.Contains(owners, id) })
+	end := &State{ID: sid, Life: Life{Kind: Dead, Dot: Dot{Epoch: 6, Node: 9, Clock: 2}}}
+	c.nodes[NodeID(i+1)].Receive(c.now, 9, Copy{Reign: Reign{6, 9}, State: end})
+	c.wait(5 * time.Second)
+	for _, o := range owners {
+		if s := c.nodes[o].State(sid); s == nil || s.Life.Kind == Live {
+			t.Errorf("at the owner %d the session lives", o)
+		}
+	}
+}
+
 // TestLiveCopyOfAnEnd: who sends a live copy of what has ended is told so by whoever knows.
 func TestLiveCopyOfAnEnd(t *testing.T) {
 	c := newSession(t, 3, Config{})

@@ -267,13 +267,17 @@ func (n *Node) ageBackup(s *session, idle time.Duration) time.Duration {
 
 // offer shows a copy that is not this node's to keep to the session's home, again
 // and again until the home has all that it includes and releases it: the last
-// word of a former home must not be lost with a message. It returns when to do so
-// again.
+// word of a former home must not be lost with a message. Word of an end whose home has
+// gone is for the owners. It returns when to do so again.
 func (n *Node) offer(s *session) time.Duration {
 	home := n.believedHome(s)
-	if !s.Known() || s.released || s.claim != nil || home == n.cfg.Self || !n.alive(home) ||
-		s.reign == s.promised && n.isOwner(s, n.cfg.Self) {
+	if !s.Known() || s.released || s.claim != nil || home == n.cfg.Self || s.reign == s.promised && n.isOwner(s, n.cfg.Self) {
 		return never
+	}
+	if !n.alive(home) {
+		if home = n.authority(s); s.Life.Kind == Live || home == 0 {
+			return never // an orphan, to be claimed
+		}
 	}
 	if n.now-s.offered >= n.cfg.DigestEvery || s.offered == 0 {
 		s.offered = n.now

@@ -71,9 +71,9 @@ func (b *book) justFound(h, p *host) bool {
 }
 
 // bridged says whether a host is home by a later reign than a holder of the change knows
-// of, which goes back to a claim of a node beyond a cut from the holder, but not from all
-// others: with the available profile both sides may write the session, and who hears both
-// obeys the one that claimed it last, and takes its copy. The sides' changes join when the
+// of, and another home of the session is beyond a cut from the holder, but not from all
+// others: with the available profile both sides may write the session, and hand it on, and
+// who hears both obeys the last one, and takes its copy. The sides' changes join when the
 // cut is mended, not before.
 func (b *book) bridged(h, p *host, ch *change) bool {
 	id := ch.id
@@ -87,7 +87,8 @@ func (b *book) bridged(h, p *host, ch *change) bool {
 		if q == h || !q.up || b.w.reachable(q, p) || !bridge(q) {
 			return false
 		}
-		return !b.has(q.node.State(id), ch) && b.bySID[id].reigns[q.id].Compare(p.node.Reign(id)) > 0
+		_, claimed := b.bySID[id].reigns[q.id]
+		return claimed && !b.has(q.node.State(id), ch)
 	})
 }
 
