@@ -63,7 +63,7 @@ func (n *Node) startClaimAs(s *session, renew bool) {
 		}
 	}
 	for _, home := range []NodeID{s.reign.Home, s.promised.Home} {
-		if at, ok := n.strays[home]; ok && n.now-at < benefit && !n.alive(home) && !n.isDead(home) {
+		if n.near(home) && !n.alive(home) {
 			c.promised[home], c.doubt = false, n.now+benefit
 		}
 	}
@@ -83,6 +83,13 @@ func (n *Node) startClaimAs(s *session, renew bool) {
 	}
 	n.sendClaims(s)
 	n.finishClaim(s)
+}
+
+// near reports whether a node is in the view, or has just been heard of though it is not:
+// it may be back from a pause, which the view does not know yet.
+func (n *Node) near(id NodeID) bool {
+	at, stray := n.strays[id]
+	return n.alive(id) || stray && n.now-at < benefit && !n.isDead(id)
 }
 
 // maxDuel is how often a claim is begun anew at once because one of a node that is out of
@@ -192,11 +199,11 @@ func (n *Node) promise(from NodeID, s *session, m Claim) {
 	if s.reign.Epoch > 0 {
 		home = s.reign.Home
 	}
-	if home != from && home != n.cfg.Self && n.alive(home) {
+	if home != from && home != n.cfg.Self && n.near(home) {
 		p.Alive = home
 		n.send(home, Fenced{m.ID, m.Reign}) // the claimer may not reach it
 	}
-	if rival := s.promised.Home; rival != from && rival != home && rival != n.cfg.Self && n.alive(rival) {
+	if rival := s.promised.Home; rival != from && rival != home && rival != n.cfg.Self && n.near(rival) {
 		n.send(rival, Fenced{m.ID, m.Reign}) // it may still be waiting for others' promises
 	}
 	s.promised, s.fresh = m.Reign, n.now

@@ -83,8 +83,9 @@ func (n *Node) onTouch(m Touch) {
 		}
 	}
 	s := n.unpacked(i, sl)
-	if n.obey(s, m.Reign) {
-		sl.used = n.now
+	n.obey(s, m.Reign)
+	if s.Life.Kind == Live {
+		sl.used = n.now // in whatever reign: somebody was served
 	}
 	n.note(s)
 }

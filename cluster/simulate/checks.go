@@ -145,7 +145,8 @@ func (b *book) levelled(h *host) {
 			return // it may not have heard of all
 		}
 	}
-	if b.w.faults.config || !b.calm(h) || b.gone >= h.started {
+	known := b.gone + b.w.faults.detect // when all have seen who went last
+	if b.w.faults.config || !b.calm(h) || b.gone >= h.started || b.gone > 0 && known >= h.started {
 		return // it may own more than it did when it asked
 	}
 	b.w.stats.add("level checked")
@@ -234,10 +235,11 @@ func (b *book) expired(h *host, id replica.SessionID) {
 	// Beyond a partition nobody can know of the use: two components, two
 	// expiries (a claimer waits for its grace, though).
 	apart := rec.server != nil && rec.server != h && !b.w.reachable(h, rec.server)
-	// Nor, if uses are not told without changes, of one whose home has died since, or
-	// was one of two, on two sides of a cut.
-	untold := b.w.cfg.Touch < 0 && rec.server != nil &&
-		(!rec.server.up || rec.server.started > rec.served || rec.server != h && b.w.faults.partition)
+	// Nor of one whose home has died since, before the cut was mended; nor, if uses are not
+	// told without changes, of any whose home has died, or was one of two, on two sides of it.
+	died := rec.server != nil && (!rec.server.up || rec.server.started > rec.served)
+	twice := rec.server != nil && rec.server != h && b.w.faults.partition
+	untold := died && (twice || b.w.cfg.Touch < 0) || twice && b.w.cfg.Touch < 0
 	if b.calm(h) && !apart && !untold {
 		b.w.fail("I11: %s expired %s %v after its last request", h.name, id, b.w.now-rec.served)
 	}
