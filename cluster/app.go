@@ -199,6 +199,7 @@ func (a *app) apply(s standing, changed bool) {
 	a.others.Store(&s.takers)
 	if changed || !a.viewed {
 		a.each(func(sh *shard, now time.Duration) { sh.node.View(now, s.members) })
+		a.n.viewed.Store(true)
 	}
 	if !a.viewed {
 		a.viewed = true

@@ -66,6 +66,7 @@ type Node struct {
 	kick       chan struct{}   // something has changed that the applications must hear of
 	met        atomic.Bool     // the others are known, or are not there: set by apply
 	stirred    atomic.Bool     // a shard had something done since the last tick
+	viewed     atomic.Bool     // the shards had another view since the last round of ticks
 	stop       context.CancelFunc
 	tasks      sync.WaitGroup
 	jobs       *jobs
@@ -192,6 +193,7 @@ func (n *Node) run(ctx context.Context) {
 	for p := (pace{n: n}); ; {
 		select {
 		case <-ctx.Done():
+			p.end()
 			return
 		case <-n.kick:
 			n.apply()
@@ -199,6 +201,16 @@ func (n *Node) run(ctx context.Context) {
 			tick.Reset(p.step())
 		}
 	}
+}
+
+// joining reports whether an application is not level here yet.
+func (n *Node) joining() bool {
+	for _, a := range *n.apps.Load() {
+		if !a.level.Load() {
+			return true
+		}
+	}
+	return false
 }
 
 // checkLevel tells the others when an application has become level here.

@@ -27,11 +27,40 @@ const (
 type pace struct {
 	n       *Node
 	round   int
-	part    int  // of the round: the next shard
-	copying bool // this round goes in parts
-	found   bool // this round: copies that are still to be made
-	idle    bool // this round: nothing has gone on since the last
-	skip    bool // this round: the shards have to wait
+	part    int           // of the round: the next shard
+	copying bool          // this round goes in parts
+	found   bool          // this round: copies that are still to be made
+	idle    bool          // this round: nothing has gone on since the last
+	skip    bool          // this round: the shards have to wait
+	roomy   bool          // the garbage collector has more room
+	needed  time.Duration // when it was last needed
+}
+
+// roomAfter is for how long the garbage collector keeps its room: it collects when it
+// has to give it back, and should not do so while a joiner is still busy.
+const roomAfter = 5 * time.Second
+
+// room gives the garbage collector more room where that is needed, and takes it back
+// some time after.
+func (p *pace) room(need bool) {
+	now := p.n.now()
+	switch {
+	case need:
+		if p.needed = now; !p.roomy {
+			p.roomy = true
+			collector.enter()
+		}
+	case p.roomy && now-p.needed >= roomAfter:
+		p.end()
+	}
+}
+
+// end gives back what the node has taken.
+func (p *pace) end() {
+	if p.roomy {
+		p.roomy = false
+		collector.leave()
+	}
 }
 
 // step does what is due, and returns when the next step is.
@@ -39,6 +68,8 @@ func (p *pace) step() time.Duration {
 	n := p.n
 	if p.part == 0 {
 		p.idle = !n.stirred.Swap(false)
+		p.copying = n.viewed.Swap(false) || p.copying
+		p.room(p.copying || n.joining())
 		p.round++
 		p.skip = p.round%crowdedTick != 0 && n.crowded()
 	}
