@@ -330,14 +330,19 @@ func (n *Node) abandon(s *session, home NodeID) {
 }
 
 // onFenced is the news of a later reign. If its home is alive, requests go
-// there; else this node claims anew, above it.
-func (n *Node) onFenced(m Fenced) {
+// there; else this node claims anew, above it. Whoever is behind is told so.
+func (n *Node) onFenced(from NodeID, m Fenced) {
 	s := n.lookup(m.ID)
-	if s == nil || m.Reign.Compare(s.promised) <= 0 {
+	if s == nil {
 		return
 	}
-	n.fenced(s, m)
-	n.note(s)
+	switch c := m.Reign.Compare(s.promised); {
+	case c > 0:
+		n.fenced(s, m)
+		n.note(s)
+	case c < 0:
+		n.send(from, Fenced{m.ID, s.promised})
+	}
 }
 
 func (n *Node) fenced(s *session, m Fenced) {

@@ -53,7 +53,7 @@ func (n *Node) tally(sl *slot, s *session, home NodeID, sum uint64) {
 			n.addShared(sl, Owners(s.ID, sl.home, n.cfg.Owners, n.members), -sl.sum)
 		}
 		if counted {
-			n.addShared(sl, n.ownersFor(s), sum)
+			n.addShared(sl, n.placed(s), sum)
 		}
 	}
 	sl.sum, sl.home, sl.gen = sum, home, n.digests.gen

@@ -16,7 +16,7 @@ func (n *Node) Create(now time.Duration, id SessionID) {
 	s.reign = Reign{Epoch: 1, Home: n.cfg.Self}
 	s.promised, s.confirmed, s.slot.used, s.mine = s.reign, n.now, n.now, true
 	if n.cfg.Strict {
-		s.sets = []OwnerSet{{Reign: s.reign, Nodes: n.ownersFor(s), First: true}}
+		s.sets = []OwnerSet{{Reign: s.reign, Nodes: n.placed(s), First: true}}
 	}
 	n.note(s)
 }

@@ -254,7 +254,7 @@ func (n *Node) Owners(id SessionID) []NodeID {
 	if i == 0 {
 		return nil
 	}
-	return n.ownersFor(n.look(sl))
+	return n.placed(n.look(sl))
 }
 
 // Reign is what this node knows of the session's home.

@@ -21,7 +21,7 @@ func (n *Node) Receive(now time.Duration, from NodeID, m Message) {
 	case Ack:
 		n.onAck(from, m)
 	case Fenced:
-		n.onFenced(m)
+		n.onFenced(from, m)
 	case Need:
 		n.onNeed(from, m)
 	case Claim:

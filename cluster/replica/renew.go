@@ -4,9 +4,10 @@ import "slices"
 
 // A set of owners wears out: each of its nodes that starts again comes back without
 // its memory, and once all have, nobody is left whose promise would tell a claimer
-// that it is the only one. So a home whose owners have all there is, but are not
-// those of its set any more, claims its own session: the next reign's set are the
-// nodes that have it now. It goes on serving meanwhile.
+// that it is the only one; and where nodes come, others are the owners. So a home whose
+// owners have all there is, but are not those of its set any more, claims its own session:
+// the next reign's set are the nodes that have it now. It goes on serving meanwhile. (A
+// node that is out of sight is not replaced: it may be back soon.)
 
 // renewing reports whether the home itself claims the session.
 func (s *session) renewing() bool {
@@ -19,7 +20,9 @@ func (n *Node) worn(s *session) bool {
 		return false
 	}
 	nodes := s.sets[0].Nodes
-	if !slices.ContainsFunc(nodes, n.isOver) || slices.ContainsFunc(n.ownersFor(s), n.isOver) {
+	owners := n.placed(s)
+	replaced := func(id NodeID) bool { return n.isOver(id) || n.alive(id) && !slices.Contains(owners, id) }
+	if !slices.ContainsFunc(nodes, replaced) || slices.ContainsFunc(owners, n.isOver) {
 		return false
 	}
 	have := 0

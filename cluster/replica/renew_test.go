@@ -216,3 +216,61 @@ func TestStrictSetThatIsOverAfterAPause(t *testing.T) {
 		t.Error("not served by the only one that is left")
 	}
 }
+
+// TestStrictOwnersChange: nodes come, and others are a session's owners by that: it goes on
+// being written, by sets that are those of the owners, and outlives its home.
+func TestStrictOwnersChange(t *testing.T) {
+	const id = SessionID("00000001s")
+	cfg := Config{Strict: true, AckTimeout: 2 * time.Second, Retry: 200 * time.Millisecond, Owners: 3}
+	c := newNet(t, 3, cfg)
+	c.nodes[1].Create(c.now, id)
+	c.write(1, id, "v1")
+	for next := NodeID(4); next < 12; next++ {
+		cfg.Self = next
+		c.nodes[next] = NewNode(cfg, c.member(next), c.now)
+		c.view()
+		c.wait(time.Second)
+	}
+	owners := c.nodes[1].Owners(id)
+	if slices.Contains(owners, 2) && slices.Contains(owners, 3) {
+		t.Fatalf("the owners are %v still", owners)
+	}
+	if r := c.write(1, id, "v2"); r.Failed || r.Write == 0 {
+		t.Fatalf("released %+v", r)
+	}
+	for _, o := range owners {
+		if got := c.nodes[o].Sets(id); len(got) != 1 || !slices.Equal(got[0].Nodes, owners) {
+			t.Errorf("the sets at node %d are %v, the owners %v", o, got, owners)
+		}
+	}
+	c.crash(1)
+	c.crash(3)
+	last := owners[2]
+	if a := c.request(last, id); a.Verdict != Serve {
+		t.Errorf("verdict %+v", a)
+	}
+	c.expect(last, id, "v2")
+}
+
+// TestStrictOwnersNotReplacedYet: while the nodes that have come do not answer, those who
+// were the owners have all changes, and none of them is told to forget the session.
+func TestStrictOwnersNotReplacedYet(t *testing.T) {
+	const id = SessionID("00000001s")
+	cfg := Config{Strict: true, AckTimeout: 2 * time.Second, Retry: 200 * time.Millisecond, Owners: 3}
+	c := newNet(t, 3, cfg)
+	c.nodes[1].Create(c.now, id)
+	c.write(1, id, "v1")
+	c.cut = func(from, to NodeID, _ Message) bool { return from > 3 || to > 3 }
+	for next := NodeID(4); next < 20; next++ {
+		cfg.Self = next
+		c.nodes[next] = NewNode(cfg, c.member(next), c.now)
+		c.view()
+	}
+	c.wait(5 * time.Second)
+	if r := c.write(1, id, "v2"); r.Failed || r.Write == 0 {
+		t.Errorf("released %+v with all who were the owners", r)
+	}
+	for _, o := range []NodeID{2, 3} {
+		c.expect(o, id, "v2")
+	}
+}

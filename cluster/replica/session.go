@@ -249,9 +249,27 @@ func (n *Node) ended(s *session, since, keep time.Duration) {
 	s.parked = nil
 }
 
-// ownersFor are the session's live owners; the list must not be changed. It is
-// kept until the view or the home changes.
+// ownersFor are the session's live owners, whom the home keeps up to date; the list must
+// not be changed. In the strict profile those who were its owners are among them until
+// they have been replaced in the sets that must agree.
 func (n *Node) ownersFor(s *session) []NodeID {
+	owners := n.placed(s)
+	if !n.cfg.Strict || n.allOwn() {
+		return owners
+	}
+	for _, set := range s.sets {
+		for _, id := range set.Nodes {
+			if n.alive(id) && !slices.Contains(owners, id) {
+				owners = append(slices.Clip(owners), id)
+			}
+		}
+	}
+	return owners
+}
+
+// placed are the live nodes that should be the session's owners. The list is kept until
+// the view or the home changes.
+func (n *Node) placed(s *session) []NodeID {
 	if n.allOwn() {
 		return n.ids
 	}

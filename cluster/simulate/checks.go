@@ -32,9 +32,9 @@ func (b *book) within(h *host, ch *change) bool {
 	if !b.linked(h) || b.w.net.slow != nil || b.fresh(h) || h.doubted > 0 && b.w.now-h.doubted < b.w.cfg.DigestEvery {
 		return false
 	}
-	if at := b.w.hostOf(ch.at); at != nil && at != h && !b.w.cfg.Strict && !b.w.reachable(h, at) {
-		// Cut off from the home that made the change: with the available
-		// profile both may serve, even if a third node hears both of them.
+	if at := b.w.hostOf(ch.at); at != nil && at != h && !b.w.cfg.Strict && (!b.w.reachable(h, at) || b.fresh(at)) {
+		// Cut off from the home that made the change, or not yet in sight of it: with
+		// the available profile both may serve, even if a third node hears both of them.
 		return false
 	}
 	for _, id := range ch.holders {
