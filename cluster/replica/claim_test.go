@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -96,6 +97,20 @@ func TestRivalOutOfView(t *testing.T) {
 	}
 	if !told || !named {
 		t.Errorf("the first claimer was told: %t; the second heard of it: %t", told, named)
+	}
+}
+
+// TestBehindIsTold: a node that tells of a reign which has been overtaken hears of the later
+// one: nobody else may tell it.
+func TestBehindIsTold(t *testing.T) {
+	n := newSession(t, 3, Config{}).nodes[2]
+	n.Receive(n.now, 1, Fenced{sid, Reign{5, 1}})
+	n.Take()
+	n.Receive(n.now, 3, Fenced{sid, Reign{3, 3}})
+	n.Receive(n.now, 3, Fenced{sid, Reign{5, 1}}) // which is nothing new to either
+	want := []Effect{Send{To: 3, Message: Fenced{sid, Reign{5, 1}}}}
+	if got := n.Take(); !reflect.DeepEqual(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }
 
