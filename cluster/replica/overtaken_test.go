@@ -165,6 +165,23 @@ func TestReleaseOfAnEnd(t *testing.T) {
 	}
 }
 
+// TestHalfARenameAtItsDeadline: a copy of a renamed session's end comes when the change's
+// time is over, as its home will see with its next tick: it is not acknowledged without
+// what the session has become.
+func TestHalfARenameAtItsDeadline(t *testing.T) {
+	n := newSession(t, 2, Config{AckTimeout: 2 * time.Second}).nodes[2]
+	end := &State{ID: sid, Life: Life{Kind: Renamed, Dot: Dot{Epoch: 1, Node: 1, Clock: 1 << 60}, NewID: "00000001t"}}
+	n.Take()
+	n.Receive(n.now, 1, Copy{Reign: Reign{1, 1}, State: end, Idle: 2*time.Second + 10*time.Millisecond})
+	for _, e := range n.Take() {
+		if s, _ := e.(Send); s.Message != nil {
+			if _, is := s.Message.(Ack); is {
+				t.Errorf("half of it is acknowledged: %+v", s)
+			}
+		}
+	}
+}
+
 // TestRenameByAFormerHome: a home renames its session and is told that there is a later
 // one. The latter has the end, but what the session has become is lost on its way: its
 // copy of the end does not say that the rename is safe.

@@ -339,8 +339,10 @@ func (n *Node) takeCopy(from NodeID, s *session, m Copy) {
 	if m.Reign.Home != n.cfg.Self {
 		n.releaseCovered(s, m.State)
 	}
-	if s.Life.Kind == Renamed && m.Idle < n.cfg.AckTimeout && n.State(s.Life.NewID) == nil {
-		return // half of a rename is none: what it became has been asked for
+	if s.Life.Kind == Renamed && m.Idle < 2*n.cfg.AckTimeout && n.State(s.Life.NewID) == nil {
+		// Half of a rename is none: what it became has been asked for. (Twice, for its
+		// home may see that the time is over with its next tick only.)
+		return
 	}
 	n.send(from, Ack{s.ID, m.Reign, m.State.latest(), s.sumNow()})
 	if m.State.Known() && !s.SameAs(m.State) {

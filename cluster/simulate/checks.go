@@ -29,8 +29,12 @@ func (b *book) fresh(h *host) bool { return h.started > 0 && b.w.now-h.started <
 // within says whether a surviving holder of the change has been reachable from
 // h for a while, so that h has no excuse for not knowing of it.
 func (b *book) within(h *host, ch *change) bool {
-	if !b.linked(h) || b.w.net.slow != nil || b.fresh(h) || h.doubted > 0 && b.w.now-h.doubted < b.w.cfg.DigestEvery {
+	doubted := func(p *host) bool { return p.doubted > 0 && b.w.now-p.doubted < b.w.cfg.DigestEvery }
+	if !b.linked(h) || b.w.net.slow != nil || b.fresh(h) || doubted(h) {
 		return false
+	}
+	if len(ch.holders) == 1 && slices.ContainsFunc(b.w.nodes, doubted) {
+		return false // nobody else had it, and a claimer may have taken that one for dead
 	}
 	if at := b.w.hostOf(ch.at); at != nil && at != h && !b.w.cfg.Strict && (!b.w.reachable(h, at) || b.fresh(at)) {
 		// Cut off from the home that made the change, or not yet in sight of it: with

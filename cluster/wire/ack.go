@@ -107,12 +107,13 @@ type acks struct {
 	next uint64 // guarded by mu; the one that knows is likely to be asked for next
 }
 
-// number is the message that m acknowledges, if it came on this lane and m says
-// nothing more than the number does.
-func (a *acks) number(m *replica.Ack) (uint64, bool) {
+// number is the message that m acknowledges, of an application, if it came on this lane
+// and m says nothing more than the number does. (The same message may have come twice,
+// for two runs of the application.)
+func (a *acks) number(app uint32, m *replica.Ack) (uint64, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	n, ok := a.find(a.hint, m)
+	n, ok := a.find(a.hint, app, m)
 	if !ok || a.got.at(n).ack().Sum != m.Sum { // there is more in the copy
 		return 0, false
 	}
@@ -122,10 +123,10 @@ func (a *acks) number(m *replica.Ack) (uint64, bool) {
 }
 
 // knows reports whether number is likely to find the message that m acknowledges.
-func (a *acks) knows(m *replica.Ack) bool {
+func (a *acks) knows(app uint32, m *replica.Ack) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	n, ok := a.find(a.next, m)
+	n, ok := a.find(a.next, app, m)
 	if ok {
 		a.next = n + 1
 	}
@@ -133,24 +134,24 @@ func (a *acks) knows(m *replica.Ack) bool {
 }
 
 // find looks near a number for a message that m acknowledges.
-func (a *acks) find(near uint64, m *replica.Ack) (uint64, bool) {
+func (a *acks) find(near uint64, app uint32, m *replica.Ack) (uint64, bool) {
 	near = max(near, a.got.low)
 	for n := near; n < min(near+ackSearch, a.got.next); n++ {
-		if a.match(n, m) {
+		if a.match(n, app, m) {
 			return n, true
 		}
 	}
 	for n := near; n > max(a.got.low, near-min(near, ackSearch)); n-- {
-		if a.match(n-1, m) {
+		if a.match(n-1, app, m) {
 			return n - 1, true
 		}
 	}
 	return 0, false
 }
 
-func (a *acks) match(n uint64, m *replica.Ack) bool {
+func (a *acks) match(n uint64, app uint32, m *replica.Ack) bool {
 	g := a.got.at(n)
-	return g.open && g.dot == m.Dot && !g.dot.IsZero() && g.reign == m.Reign && g.id == m.ID
+	return g.open && g.dot == m.Dot && !g.dot.IsZero() && g.reign == m.Reign && g.app == app && g.id == m.ID
 }
 
 // appendAckRanges writes the numbers, which it sorts, as ranges.

@@ -52,6 +52,20 @@ func TestPlainAcksTravelAsRanges(t *testing.T) {
 	}
 }
 
+// TestAcksOfTwoRuns: the same copy comes for two runs of an application, and the first one's
+// acknowledgement does not pass for the second one's.
+func TestAcksOfTwoRuns(t *testing.T) {
+	l := newBoth()
+	u := count(testID(1), 1, replica.Dot{}, dotAt(1))
+	collect(t, l.bDec, l.aEnc.AppendBatch(nil, []*Item{NewItem(78, 0, u, false), NewItem(77, 0, u, false)}))
+	for _, app := range []uint32{77, 78} {
+		got := collect(t, l.aDec, l.bEnc.AppendBatch(nil, []*Item{NewItem(app, 0, ackOf(u), false)}))
+		if want := (routed{app, 0, ackOf(u)}); len(got) != 1 || got[0] != want {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+	}
+}
+
 // TestAcksFindTheirLane asks two lanes which of them an acknowledgement belongs to.
 func TestAcksFindTheirLane(t *testing.T) {
 	live, bulk := newBoth(), newBoth()

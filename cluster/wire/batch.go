@@ -85,7 +85,7 @@ func (e *Encoder) Acknowledges(it *Item) bool {
 		return false
 	}
 	ack := it.ack()
-	return e.acks.knows(&ack)
+	return e.acks.knows(it.key.app, &ack)
 }
 
 func (it *Item) ack() replica.Ack {
@@ -116,7 +116,7 @@ func (e *Encoder) takeAcks(items []*Item) []*Item {
 	for i, it := range items {
 		if it.kind == kindAck {
 			ack := it.ack()
-			if n, ok := e.acks.number(&ack); ok {
+			if n, ok := e.acks.number(it.key.app, &ack); ok {
 				if len(e.numbers) == 0 {
 					e.rest = append(e.rest, items[:i]...)
 				}

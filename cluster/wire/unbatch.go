@@ -209,7 +209,7 @@ func (d *Decoder) update(r *reader, flags byte, key idKey, entry *known) *replic
 		}
 	}
 	if r.err == nil {
-		d.acks.receive(numbered{id: key.id, kind: m.Delta.Life.Kind, reign: m.Reign, dot: m.Delta.Dot})
+		d.acks.receive(numbered{id: key.id, app: key.app, kind: m.Delta.Life.Kind, reign: m.Reign, dot: m.Delta.Dot})
 	}
 	return m
 }
@@ -268,7 +268,7 @@ func (d *Decoder) body(r *reader, k kind, key idKey, entry *known, reign replica
 		r.room = nil
 		if r.err == nil {
 			dot, life := foreseen(c.State)
-			d.acks.receive(numbered{id: key.id, kind: life, reign: reign, dot: dot})
+			d.acks.receive(numbered{id: key.id, app: key.app, kind: life, reign: reign, dot: dot})
 			if entry != nil && life == replica.Live && !dot.IsZero() {
 				entry.last = dot
 			}
