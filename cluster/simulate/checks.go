@@ -239,11 +239,13 @@ func (b *book) expired(h *host, id replica.SessionID) {
 	// Beyond a partition nobody can know of the use: two components, two
 	// expiries (a claimer waits for its grace, though).
 	apart := rec.server != nil && rec.server != h && !b.w.reachable(h, rec.server)
-	// Nor of one whose home has died since, before the cut was mended; nor, if uses are not
-	// told without changes, of any whose home has died, or was one of two, on two sides of it.
+	// Nor of one whose home has died since, before a cut was mended or others went on after
+	// a pause; nor, if uses are not told without changes, of any whose home has died, or was
+	// one of two, on two sides of a cut.
 	died := rec.server != nil && (!rec.server.up || rec.server.started > rec.served)
 	twice := rec.server != nil && rec.server != h && b.w.faults.partition
-	untold := died && (twice || b.w.cfg.Touch < 0) || twice && b.w.cfg.Touch < 0
+	unheard := b.w.faults.partition || b.w.faults.pause || b.w.cfg.Touch < 0
+	untold := died && unheard || twice && b.w.cfg.Touch < 0
 	if b.calm(h) && !apart && !untold {
 		b.w.fail("I11: %s expired %s %v after its last request", h.name, id, b.w.now-rec.served)
 	}
