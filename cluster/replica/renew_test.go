@@ -191,7 +191,7 @@ func TestStrictSetThatIsOverBeyondAPartition(t *testing.T) {
 // promised the session by those who are over now, is not in it yet.
 func TestStrictSetThatIsOverAfterAPause(t *testing.T) {
 	const id = SessionID("00000001s")
-	c := newNet(t, 5, Config{Strict: true, AckTimeout: 200 * time.Millisecond, Owners: 3, Grace: 4 * time.Second})
+	c := newNet(t, 5, Config{Strict: true, AckTimeout: 200 * time.Millisecond, Owners: 3})
 	c.nodes[1].Create(c.now, id)
 	c.write(1, id, "v1")
 	last := c.nodes[1].Owners(id)[2]

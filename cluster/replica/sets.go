@@ -1,6 +1,9 @@
 package replica
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // Owner sets, of the strict profile. Each reign announces who must hold the session,
 // and a claim needs a majority of each set that is not yet done with. A node that is
@@ -29,11 +32,14 @@ func (n *Node) majorityOf(nodes []NodeID) int {
 	return max(1, min(most, left))
 }
 
+// sightAfter is for how long after a pause a node's view may be of before it: nodes that
+// have come meanwhile may be missing, until membership has brought the news.
+const sightAfter = 5 * time.Second
+
 // outOfSight reports whether a node that was in the view has left it, and is not known
-// to be over. After a pause the view is of before it: nodes that have come meanwhile may
-// be missing from it, until two graces have brought the news of both sides.
+// to be over; or whether there may be one that is not in the view yet.
 func (n *Node) outOfSight() bool {
-	if n.resumed > 0 && n.now-n.resumed < 2*n.cfg.Grace {
+	if n.resumed > 0 && n.now-n.resumed < sightAfter {
 		return true
 	}
 	for id := range n.former {
