@@ -265,8 +265,8 @@ func (n *Node) merge(s *session, m Copy) Joined {
 	if at := n.now - m.Idle; !s.Known() || at > s.slot.used {
 		s.slot.used = at
 	}
-	if len(s.sets) == 0 {
-		s.sets = slices.Clone(m.Sets) // no copy without knowing who else must have one
+	for _, set := range m.Sets {
+		addSet(s, set) // no copy without knowing who else must have one
 	}
 	live, keep := s.Life.Kind == Live, s.keep
 	if live && m.State.Life.Kind != Live {

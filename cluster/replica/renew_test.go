@@ -155,6 +155,23 @@ func TestSetsStayDoneWith(t *testing.T) {
 	}
 }
 
+// A claim tells of its own owner set, and the copy that comes after it of the earlier ones:
+// these count too.
+func TestSetsOfACopyAfterAClaim(t *testing.T) {
+	const id = SessionID("00000001s")
+	c := newNet(t, 3, Config{Strict: true, Owners: 3})
+	n := c.nodes[2]
+	first := OwnerSet{Reign: Reign{1, 1}, Nodes: []NodeID{1, 3, 4}, First: true}
+	n.Receive(c.now, 1, Claim{ID: id, Reign: Reign{3, 1}, Nodes: []NodeID{1, 2, 5}})
+	state := &State{ID: id}
+	state.Write(Dot{Epoch: 1, Node: 1, Clock: 1}, []Op{{Key: "k", Value: Value{Bytes: []byte("v")}}})
+	n.Receive(c.now, 1, Copy{Reign: Reign{2, 4}, State: state, Sets: []OwnerSet{first}})
+	got := n.Sets(id)
+	if len(got) != 2 || got[0].Reign != first.Reign || got[1].Reign != (Reign{3, 1}) {
+		t.Errorf("the sets that count are %v", got)
+	}
+}
+
 // Most of an owner set are over, and so is what they promised: there may be another home
 // by their promises, beyond a partition. Nobody claims the session as long as nodes are
 // out of sight that may know of one.
