@@ -165,6 +165,24 @@ func TestReleaseOfAnEnd(t *testing.T) {
 	}
 }
 
+// TestRoomOfAFormerOwner: a copy is on its way to a node that then is an owner no more: its
+// room in the window is free for others, though nobody acknowledges it.
+func TestRoomOfAFormerOwner(t *testing.T) {
+	c := newNet(t, 4, Config{Owners: 2, Window: 1, MaxIdle: time.Hour})
+	c.nodes[1].Create(c.now, sid)
+	other := c.nodes[1].Owners(sid)[1]
+	c.cut = func(_, to NodeID, _ Message) bool { return to == other }
+	c.write(1, sid, "v")
+	c.nodes[1].Reset(c.now, other)
+	if c.wait(3 * time.Second); c.nodes[1].peer(other).bulk != 1 {
+		t.Fatalf("%d copies are on their way", c.nodes[1].peer(other).bulk)
+	}
+	c.nodes[1].SetConfig(c.now, Config{Owners: 1, Window: 1, MaxIdle: time.Hour})
+	if c.wait(time.Second); c.nodes[1].peer(other).bulk != 0 {
+		t.Error("the room is taken still")
+	}
+}
+
 // TestHalfARenameAtItsDeadline: a copy of a renamed session's end comes when the change's
 // time is over, as its home will see with its next tick: it is not acknowledged without
 // what the session has become.

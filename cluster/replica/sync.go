@@ -16,6 +16,11 @@ const stallRetry = 50 * time.Millisecond
 // resync sends the whole copy to the owners that have not said that they are
 // level. It reports whether all are, and whether a window was full.
 func (n *Node) resync(s *session) (level, stalled bool) {
+	for i := range s.peers {
+		if p := &s.peers[i]; p.bulk && !n.isOwner(s, p.node) {
+			n.bulkDone(p) // sent no more, and another session may wait for the room
+		}
+	}
 	level = true
 	for _, o := range n.ownersFor(s) {
 		if o == n.cfg.Self || s.levelAt(o) {

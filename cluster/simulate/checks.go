@@ -237,14 +237,17 @@ func (b *book) expired(h *host, id replica.SessionID) {
 		return
 	}
 	// Beyond a partition nobody can know of the use: two components, two
-	// expiries (a claimer waits for its grace, though).
-	apart := rec.server != nil && rec.server != h && !b.w.reachable(h, rec.server)
-	// Nor of one whose home has died since, before a cut was mended or others went on after
-	// a pause; nor, if uses are not told without changes, of any whose home has died, or was
-	// one of two, on two sides of a cut.
+	// expiries (a claimer waits for its grace, though); nor from one that took the
+	// others for gone by mistake.
+	mistaken := rec.server != nil && rec.server.doubted > 0 && b.w.now-rec.server.doubted < b.w.cfg.DigestEvery
+	apart := rec.server != nil && rec.server != h && (mistaken || !b.w.reachable(h, rec.server))
+	// Nor of one whose home has died at once, or before a cut was mended or others went on
+	// after a pause; nor, if uses are not told without changes, of any whose home has died,
+	// or was one of two, on two sides of a cut.
 	died := rec.server != nil && (!rec.server.up || rec.server.started > rec.served)
 	twice := rec.server != nil && rec.server != h && b.w.faults.partition
-	unheard := b.w.faults.partition || b.w.faults.pause || b.w.cfg.Touch < 0
+	atOnce := died && (rec.server.up && rec.server.started-rec.served < settled || !rec.server.up && b.gone-rec.served < settled)
+	unheard := atOnce || b.w.faults.partition || b.w.faults.pause || b.w.cfg.Touch < 0
 	untold := died && unheard || twice && b.w.cfg.Touch < 0
 	if b.calm(h) && !apart && !untold {
 		b.w.fail("I11: %s expired %s %v after its last request", h.name, id, b.w.now-rec.served)

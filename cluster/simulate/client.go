@@ -123,10 +123,15 @@ func (w *world) create(r *request) {
 }
 
 // newID is a session's first id or its next one: its name is easier to read than
-// the form of the servers, which is shorter on the wire.
+// the form of the servers, which is shorter on the wire. None is given twice: a rename
+// that failed may have left what it made.
 func (w *world) newID(id replica.SessionID, name string) replica.SessionID {
 	if !w.plan.real {
-		return id + replica.SessionID(name)
+		next := id + replica.SessionID(name)
+		for w.book.bySID[next] != nil {
+			next += replica.SessionID(name)
+		}
+		return next
 	}
 	raw := make([]byte, 18)
 	for i := range raw {
