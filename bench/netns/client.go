@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,7 +24,8 @@ type session struct {
 	calm  int    // guarded by mu: sure when everything was last well
 	tried int    // guarded by mu: requests that may have counted
 	dead  bool   // guarded by mu: its end was acknowledged
-	doubt bool   // guarded by mu: it may have ended: the answer is missing
+	doubt bool   // guarded by mu: it may have ended: the answer is missing, or those who knew are gone
+	known bool   // guarded by mu: its end has all its copies
 }
 
 // clients use sessions until their context ends.
@@ -237,11 +239,11 @@ func (c *clients) breaks(format string, args ...any) {
 	c.broken = append(c.broken, time.Now().Format("15:04:05.000 ")+fmt.Sprintf(format, args...))
 }
 
-// each calls f for every session that is in use, with its mutex held.
+// each calls f for every session, with its mutex held.
 func (c *clients) each(f func(*session)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, s := range c.live {
+	for _, s := range slices.Concat(c.live, c.dead) {
 		s.mu.Lock()
 		f(s)
 		s.mu.Unlock()
@@ -249,8 +251,15 @@ func (c *clients) each(f func(*session)) {
 }
 
 // well notes that everything is well: what is acknowledged by now has all its copies.
-func (c *clients) well() { c.each(func(s *session) { s.calm = s.sure }) }
+func (c *clients) well() { c.each(func(s *session) { s.calm, s.known = s.sure, s.dead }) }
 
-// amnesty gives up what was acknowledged since everything was last well: the nodes
-// that had it may have lost their memory.
-func (c *clients) amnesty() { c.each(func(s *session) { s.sure = min(s.sure, s.calm) }) }
+// amnesty gives up what was acknowledged since everything was last well, changes and
+// ends: the nodes that had it may have lost their memory.
+func (c *clients) amnesty() {
+	c.each(func(s *session) {
+		s.sure = min(s.sure, s.calm)
+		if s.dead && !s.known {
+			s.dead, s.doubt = false, true
+		}
+	})
+}

@@ -141,6 +141,24 @@ func TestJudgement(t *testing.T) {
 	}
 }
 
+// TestAmnesty: what those alone knew who have lost their memory is not asked for, whether
+// a change or an end; what all knew before is.
+func TestAmnesty(t *testing.T) {
+	c := &clients{live: []*session{{sure: 3}}, dead: []*session{{dead: true}}}
+	c.well()
+	c.live[0].sure = 5
+	c.dead = append(c.dead, &session{dead: true})
+	c.amnesty()
+	if got := c.live[0].sure; got != 3 {
+		t.Errorf("%d is asked for, of 3 that all knew", got)
+	}
+	for i, want := range []bool{true, false} {
+		if s := c.dead[i]; s.dead != want || s.doubt == want {
+			t.Errorf("end %d: dead %t, in doubt %t", i, s.dead, s.doubt)
+		}
+	}
+}
+
 // TestOvertaken: only what a late request can do is looked at again.
 func TestOvertaken(t *testing.T) {
 	n := func(values ...int) (seen []answer) {
