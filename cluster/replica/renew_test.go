@@ -44,6 +44,23 @@ func TestStrictOwnersRenewed(t *testing.T) {
 	c.expect(5, "00000001s", "v2")
 }
 
+// newRenewal is a cluster of which one owner has started again, so that the home claims its
+// own session; the promises to it are held back as long as the result says.
+func newRenewal(t *testing.T) (c *net, held *bool) {
+	c, held = newSession(t, 3, Config{Strict: true, AckTimeout: 2 * time.Second, Owners: 3}), new(bool)
+	*held = true
+	c.cut = func(_, to NodeID, m Message) bool {
+		_, promise := m.(Promise)
+		return *held && promise && to == 1
+	}
+	c.again(2, 4, true)
+	c.wait(time.Second)
+	if s := c.nodes[1].lookup(sid); s == nil || !s.renewing() {
+		t.Fatal("the home does not renew its reign")
+	}
+	return c, held
+}
+
 // A change, an end and a new id while the home renews its reign come about in it.
 func TestStrictRenewalUnderWrites(t *testing.T) {
 	for name, write := range map[string]func(c *net, id SessionID){
@@ -52,26 +69,14 @@ func TestStrictRenewalUnderWrites(t *testing.T) {
 		"rename": func(c *net, id SessionID) { c.nodes[1].Rename(c.now, 9, id, "00000001t") },
 	} {
 		t.Run(name, func(t *testing.T) {
-			const id = SessionID("00000001s")
-			c := newNet(t, 3, Config{Strict: true, AckTimeout: 2 * time.Second, Owners: 3})
-			c.nodes[1].Create(c.now, id)
-			c.write(1, id, "v1")
-			held := true
-			c.cut = func(_, to NodeID, m Message) bool {
-				_, promise := m.(Promise)
-				return held && promise && to == 1
-			}
-			c.again(2, 4, true)
-			c.wait(time.Second)
-			if s := c.nodes[1].lookup(id); s == nil || !s.renewing() {
-				t.Fatal("the home does not renew its reign")
-			}
+			const id = sid
+			c, held := newRenewal(t)
 			if a := c.request(1, id); a.Verdict != Serve {
 				t.Fatalf("verdict %+v meanwhile", a)
 			}
 			c.seen = nil
 			write(c, id)
-			held = false
+			*held = false
 			c.wait(time.Second)
 			for _, e := range c.seen {
 				if r, ok := e.(Released); ok && (r.Failed || r.Degraded) {
@@ -98,20 +103,13 @@ func TestStrictRenewalUnderWrites(t *testing.T) {
 // over, by which that is copied; but not if the claim hangs.
 func TestLevelAfterRenewal(t *testing.T) {
 	for _, hangs := range []bool{false, true} {
-		c := newSession(t, 3, Config{Strict: true, AckTimeout: 2 * time.Second, Owners: 3})
-		held := true
-		c.cut = func(_, to NodeID, m Message) bool {
-			_, promise := m.(Promise)
-			return held && promise && to == 1
-		}
-		c.again(2, 4, true)
-		c.wait(time.Second)
+		c, held := newRenewal(t)
 		c.nodes[5] = NewNode(Config{Self: 5, Strict: true, Owners: 3}, c.member(5), c.now)
 		c.view()
 		if c.wait(time.Second); c.nodes[5].Level() {
 			t.Fatal("level while a session is not copied")
 		}
-		held = hangs
+		*held = hangs
 		if c.wait(2 * time.Second); !c.nodes[5].Level() {
 			t.Errorf("not level; the claim hangs: %t", hangs)
 		}
