@@ -14,7 +14,27 @@ type digests struct {
 	with map[NodeID]*[Segments]uint64
 	at   time.Duration // the next one to be sent
 	late time.Duration // when one is sent although a walk is under way
+	soon time.Duration // until when they are sent more often
+	home time.Duration // when nodes that are back are told what is at home here
 	to   int           // the peer that got the last one
+}
+
+// soonRounds is for how many intervals after a disturbance each of them is for all peers,
+// not for one: what a cut or a pause has left different should not last.
+const soonRounds = 4
+
+// disturbed notes that copies may differ from now on.
+func (n *Node) disturbed() {
+	n.digests.soon = n.now + soonRounds*n.cfg.DigestEvery
+	n.digests.at = min(n.digests.at, n.now+n.digestEvery())
+}
+
+// digestEvery is the time from one digest to the next.
+func (n *Node) digestEvery() time.Duration {
+	if n.now < n.digests.soon {
+		return n.cfg.DigestEvery / time.Duration(max(1, len(n.peers)))
+	}
+	return n.cfg.DigestEvery
 }
 
 // reset begins anew, with what a walk through all sessions finds.
@@ -107,7 +127,21 @@ func (n *Node) sendDigest() {
 	if n.now < n.digests.at {
 		return
 	}
-	n.digests.at = n.now + n.cfg.DigestEvery
+	n.digests.at = n.now + n.digestEvery()
+	if n.now >= n.digests.home {
+		n.digests.home = n.now + n.cfg.DigestEvery
+		n.tellBack()
+	}
+	if len(n.peers) == 0 || n.pass.left > 0 && n.now < n.digests.late {
+		return
+	}
+	n.digests.late = n.now + 3*n.cfg.DigestEvery
+	n.digests.to = (n.digests.to + 1) % len(n.peers)
+	n.digestWith(n.peers[n.digests.to])
+}
+
+// tellBack has the nodes that were out of sight told what is at home here.
+func (n *Node) tellBack() {
 	for _, p := range n.peers {
 		if p.back == 0 {
 			continue
@@ -120,12 +154,6 @@ func (n *Node) sendDigest() {
 		p.tell = true
 		n.startPass()
 	}
-	if len(n.peers) == 0 || n.pass.left > 0 && n.now < n.digests.late {
-		return
-	}
-	n.digests.late = n.now + 3*n.cfg.DigestEvery
-	n.digests.to = (n.digests.to + 1) % len(n.peers)
-	n.digestWith(n.peers[n.digests.to])
 }
 
 func (n *Node) digestWith(p *peer) {

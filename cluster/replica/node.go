@@ -130,6 +130,7 @@ func (n *Node) at(now time.Duration) {
 	n.now = max(n.now, now)
 	if n.now-n.ticked >= n.cfg.Pause {
 		n.resumed, n.ticked = n.now, n.now
+		n.disturbed()
 	}
 }
 
@@ -199,6 +200,7 @@ func (n *Node) SetConfig(now time.Duration, cfg Config) {
 // Whom somebody waits for comes first, the rest with the next ticks.
 func (n *Node) viewChanged() {
 	n.view++
+	n.disturbed()
 	n.digests.reset()
 	n.level.viewed(n)
 	n.startPass()

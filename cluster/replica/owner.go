@@ -283,6 +283,9 @@ func (n *Node) merge(s *session, m Copy) Joined {
 	if s.mine {
 		n.emit(Refreshed{s.ID})
 	}
+	if n.isHome(s) {
+		n.outdated(s)
+	}
 	if j.Forked && n.isHome(s) {
 		n.emit(Forked{s.ID, j.Shadowed})
 	}
@@ -316,11 +319,7 @@ func (n *Node) takeCopy(from NodeID, s *session, m Copy) {
 	if m.Idle < n.cfg.Pack {
 		s.fresh = n.now
 	}
-	j := n.merge(s, m)
-	if j.Changed && n.isHome(s) {
-		n.soon(s) // the owners may not have it: a tick tells them
-	}
-	if j.Changed && s.Life.Kind == Renamed && n.State(s.Life.NewID) == nil {
+	if j := n.merge(s, m); j.Changed && s.Life.Kind == Renamed && n.State(s.Life.NewID) == nil {
 		n.send(from, Need{s.Life.NewID})
 	}
 	if !n.obey(s, m.Reign) {

@@ -56,6 +56,15 @@ func (n *Node) resync(s *session) (level, stalled bool) {
 	return level, stalled
 }
 
+// outdated has a session sent to its owners that has just got at its home what it did
+// not make itself: whatever they have acknowledged, or will, may be without it.
+func (n *Node) outdated(s *session) {
+	for i := range s.peers {
+		s.peers[i].owed, s.peers[i].sent = true, notSent
+	}
+	n.soon(s)
+}
+
 // bulkDone takes a copy out of its peer's window.
 func (n *Node) bulkDone(p *peerCopy) {
 	if !p.bulk {
@@ -221,6 +230,7 @@ func (n *Node) visit(i uint32, sl *slot) bool {
 // was on its way: all that the peer has not acknowledged is sent again.
 func (n *Node) Reset(now time.Duration, peer NodeID) {
 	n.at(now)
+	n.disturbed()
 	if q := n.peer(peer); q != nil {
 		n.unpackParcels(q, n.now)
 	}
