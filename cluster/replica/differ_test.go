@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"fmt"
 	"testing"
 	"time"
 )
@@ -84,4 +85,74 @@ func TestDigestsAfterADisturbance(t *testing.T) {
 	c.now += 2 * time.Second // all stand still
 	count("after a pause", 4, 4)
 	calm()
+}
+
+// TestStrangersWithOneSession: two parts of a cut cluster, of nodes that have all started again
+// since, have a home of the same session each, and no owner of it in common. When they meet,
+// all are strangers, and one home is left, with what both have written.
+func TestStrangersWithOneSession(t *testing.T) {
+	cfg := Config{Owners: 2, DigestEvery: time.Second, MaxIdle: time.Hour}
+	c := newNet(t, 0, cfg)
+	zones := map[NodeID]string{1: "x", 2: "y", 3: "y", 4: "x"}
+	member := func(id NodeID) Member { return Member{ID: id, Name: c.member(id).Name, Zone: zones[id]} }
+	for i := NodeID(1); i <= 4; i++ {
+		cfg.Self = i
+		c.nodes[i] = NewNode(cfg, member(i), 0)
+	}
+	part := func(ids ...NodeID) {
+		var members []Member
+		for _, id := range ids {
+			members = append(members, member(id))
+		}
+		for _, id := range ids {
+			c.nodes[id].View(c.now, members)
+		}
+		c.wait(time.Second)
+	}
+	all := []Member{member(1), member(2), member(3), member(4)}
+	id := SessionID("00000001s")
+	for i := 0; Owners(id, 1, 2, all)[1] != 2 || Owners(id, 3, 2, all)[1] != 4; i++ {
+		if i > 1000 {
+			t.Fatal("all sessions have a common owner")
+		}
+		id = SessionID(fmt.Sprintf("%08xs", i)) // a common owner would find it
+	}
+	part(1, 2)
+	part(3, 4)
+	state := &State{ID: id}
+	state.Apply(state.Write(Dot{Epoch: 1, Node: 9, Clock: 1}, []Op{{Key: "k", Value: Value{Bytes: []byte("v")}}}))
+	for _, at := range []NodeID{1, 3} {
+		c.nodes[at].Receive(c.now, 9, Copy{Reign: Reign{1, 9}, State: state})
+		if a := c.request(at, id); a.Verdict != Serve {
+			t.Fatalf("node %d: %+v", at, a)
+		}
+	}
+	c.nodes[3].Commit(c.now, 9, id, []Op{{Key: "k2", Value: Value{Bytes: []byte("v2")}}})
+	c.deliver()
+	part(1, 2, 3, 4)
+	c.wait(5 * time.Second)
+	home := c.nodes[1].Reign(id).Home
+	for i := NodeID(1); i <= 4; i++ {
+		if n := c.nodes[i]; n.Homes() > 0 != (i == home) {
+			t.Errorf("node %d has %d sessions at home, which is node %d", i, n.Homes(), home)
+		}
+	}
+	if _, ok := c.nodes[home].State(id).Get("k2"); !ok {
+		t.Error("a change is lost")
+	}
+}
+
+// TestNoWordOfHomesToAJoiner: who comes without copies needs no list of homes.
+func TestNoWordOfHomesToAJoiner(t *testing.T) {
+	c := newSession(t, 2, Config{Owners: 2, DigestEvery: time.Second, MaxIdle: time.Hour})
+	c.wait(10 * time.Second)
+	c.cut = func(from, to NodeID, m Message) bool {
+		if h, is := m.(Homes); is {
+			t.Errorf("node %d tells node %d of %v", from, to, h.Entries)
+		}
+		return false
+	}
+	c.nodes[3] = NewNode(Config{Self: 3, Owners: 2, DigestEvery: time.Second, MaxIdle: time.Hour}, c.member(3), c.now)
+	c.view()
+	c.wait(10 * time.Second)
 }

@@ -140,19 +140,25 @@ func (n *Node) sendDigest() {
 	n.digestWith(n.peers[n.digests.to])
 }
 
-// tellBack has the nodes that were out of sight told what is at home here.
+// tellBack has the nodes that were out of sight told what is at home here. Nodes that are
+// met for the first time may each have been in a part of a cut cluster, with a home of one
+// session in both. Who has all copies does not tell who comes without any, though: that one
+// has claimed few, and tells them.
 func (n *Node) tellBack() {
 	for _, p := range n.peers {
-		if p.back == 0 {
-			continue
+		since, limit := n.now-p.back, homesRepeat*n.cfg.DigestEvery
+		if p.first {
+			since -= n.cfg.DigestEvery // meanwhile it asks for Level
 		}
-		// Said more than once, for it may get lost.
-		if n.now-p.back > homesRepeat*n.cfg.DigestEvery {
+		switch {
+		case p.back == 0 || since < 0:
+		case since > limit || p.first && p.fresh && n.Level():
 			p.back = 0
-			continue
+		case n.homes > 0:
+			// Said more than once, for it may get lost.
+			p.tell = true
+			n.startPass()
 		}
-		p.tell = true
-		n.startPass()
 	}
 }
 

@@ -71,6 +71,7 @@ func (n *Node) onLevel(from NodeID, m Level) {
 	switch {
 	case p == nil:
 	case m.Ask:
+		p.fresh = true
 		if p.asked == 0 {
 			p.asked = max(n.now, 1)
 		}

@@ -50,7 +50,9 @@ type peer struct {
 	lagging bool
 	bulk    int           // copies on their way that can wait
 	asked   time.Duration // since when it wants to be told when it is level; 0: it does not
-	back    time.Duration // when it was in the view again; 0: it never left
+	back    time.Duration // when it came into the view, again or as one unheard of; 0: it knows what is at home here
+	first   bool          // it was unheard of
+	fresh   bool          // it has asked for Level: it has come without copies
 	tell    bool          // the walk that is under way collects homes for it
 	homes   []Has
 	parcels parcels
@@ -173,14 +175,14 @@ func (n *Node) View(now time.Duration, members []Member) {
 		}
 		p := n.peer(m.ID)
 		if p == nil {
-			p = &peer{id: m.ID}
+			p = &peer{id: m.ID, back: max(now, 1), first: true}
 		}
 		if _, was := n.gone[m.ID]; was {
 			delete(n.gone, m.ID)
 			delete(n.strays, m.ID)
 			delete(n.former, m.ID)
 			delete(n.dead, m.ID)
-			p.back, p.tell = now, true
+			p.back, p.first, p.tell = max(now, 1), false, true
 		}
 		peers = append(peers, p)
 	}
