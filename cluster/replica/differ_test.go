@@ -142,17 +142,47 @@ func TestStrangersWithOneSession(t *testing.T) {
 	}
 }
 
-// TestNoWordOfHomesToAJoiner: who comes without copies needs no list of homes.
+// TestNoWordOfHomesToAJoiner: who comes without copies needs no list of homes, and has none
+// to tell but of what it has taken over.
 func TestNoWordOfHomesToAJoiner(t *testing.T) {
-	c := newSession(t, 2, Config{Owners: 2, DigestEvery: time.Second, MaxIdle: time.Hour})
+	cfg := Config{Self: 3, Owners: 2, DigestEvery: time.Second, MaxIdle: time.Hour}
+	c := newSession(t, 2, cfg)
 	c.wait(10 * time.Second)
 	c.cut = func(from, to NodeID, m Message) bool {
-		if h, is := m.(Homes); is {
+		if h, is := m.(Homes); is && len(h.Entries) > 0 {
 			t.Errorf("node %d tells node %d of %v", from, to, h.Entries)
 		}
 		return false
 	}
-	c.nodes[3] = NewNode(Config{Self: 3, Owners: 2, DigestEvery: time.Second, MaxIdle: time.Hour}, c.member(3), c.now)
+	c.nodes[3] = NewNode(cfg, c.member(3), c.now)
 	c.view()
+	c.nodes[3].Create(c.now, "00000001t")
+	c.write(3, "00000001t", "v")
 	c.wait(10 * time.Second)
+}
+
+// TestDigestsOfALargeCluster: however many peers there are, only so many digests go out
+// after a disturbance.
+func TestDigestsOfALargeCluster(t *testing.T) {
+	n := NewNode(Config{Self: 1, Owners: 2, DigestEvery: 16 * time.Second}, Member{ID: 1}, 0)
+	var members []Member
+	for id := NodeID(1); id <= 200; id++ {
+		members = append(members, Member{ID: id})
+	}
+	n.View(0, members)
+	n.Take()
+	digests := 0
+	for now := time.Duration(0); now < 16*time.Second; now += 100 * time.Millisecond {
+		n.Tick(now)
+		for _, e := range n.Take() {
+			if s, _ := e.(Send); s.Message != nil {
+				if _, is := s.Message.(Digest); is {
+					digests++
+				}
+			}
+		}
+	}
+	if digests < soonPeers-1 || digests > soonPeers+1 {
+		t.Errorf("%d digests in one interval", digests)
+	}
 }

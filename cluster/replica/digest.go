@@ -19,9 +19,13 @@ type digests struct {
 	to   int           // the peer that got the last one
 }
 
-// soonRounds is for how many intervals after a disturbance each of them is for all peers,
-// not for one: what a cut or a pause has left different should not last.
-const soonRounds = 4
+const (
+	// soonRounds is for how many intervals after a disturbance each of them is for all peers,
+	// not for one: what a cut or a pause has left different should not last.
+	soonRounds = 4
+	// soonPeers is for how many peers, so that a large cluster does not mostly compare.
+	soonPeers = 16
+)
 
 // disturbed notes that copies may differ from now on.
 func (n *Node) disturbed() {
@@ -32,7 +36,7 @@ func (n *Node) disturbed() {
 // digestEvery is the time from one digest to the next.
 func (n *Node) digestEvery() time.Duration {
 	if n.now < n.digests.soon {
-		return n.cfg.DigestEvery / time.Duration(max(1, len(n.peers)))
+		return n.cfg.DigestEvery / time.Duration(min(max(1, len(n.peers)), soonPeers))
 	}
 	return n.cfg.DigestEvery
 }
@@ -171,10 +175,11 @@ func (n *Node) digestWith(p *peer) {
 // homesChunk is how many sessions a Homes message tells of at most.
 const homesChunk = 1024
 
-// tellHome tells the nodes that are back of a session at home here.
+// tellHome tells the nodes that are back of a session at home here. Of two homes at least
+// one has taken the session over: who was unheard of need not hear of those created here.
 func (n *Node) tellHome(h Has) {
 	for _, p := range n.peers {
-		if p.tell {
+		if p.tell && (!p.first || h.Reign.Epoch > 1) {
 			if p.homes = append(p.homes, h); len(p.homes) >= homesChunk {
 				n.sendHomes(p)
 			}
