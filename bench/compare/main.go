@@ -73,9 +73,12 @@ func run(ctx context.Context, o options) error {
 	defer b.Close()
 	r := newResults(o)
 	for round := 1; round <= o.rounds && ctx.Err() == nil; round++ {
-		for _, s := range chosen {
+		for i, s := range chosen {
 			b.Progress("round %d of %d: %s", round, o.rounds, s.name)
 			r.add(b.measure(ctx, s, cells, extras))
+			if i == len(chosen)-1 {
+				r.Rounds = round
+			}
 			if err := r.write(o.out); err != nil { // what there is survives an interruption
 				return err
 			}

@@ -31,13 +31,13 @@ type results struct {
 	Machine string    `json:"machine"`
 	Halt    bool      `json:"halt"` // idle CPUs halted
 	Conns   int       `json:"connections"`
-	Rounds  int       `json:"rounds"`
+	Rounds  int       `json:"rounds"` // that are complete; of a first one that is not, 1
 	Length  string    `json:"length"`
 	Samples []sample  `json:"samples"`
 }
 
 func newResults(o options) *results {
-	return &results{When: time.Now().UTC().Truncate(time.Second), Machine: machine(), Halt: o.halt, Conns: o.conns, Rounds: o.rounds, Length: o.length.String()}
+	return &results{When: time.Now().UTC().Truncate(time.Second), Machine: machine(), Halt: o.halt, Conns: o.conns, Rounds: 1, Length: o.length.String()}
 }
 
 // machine describes this machine in a line.

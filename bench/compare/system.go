@@ -104,6 +104,10 @@ func startServal(bundle string) func(context.Context, *bench) (*running, error) 
 				return nil, err
 			}
 		}
+		// A restart keeps the sessions: those of the last round are not this one's memory.
+		if err := os.RemoveAll(filepath.Join(home, "data")); err != nil {
+			return nil, err
+		}
 		return b.process(ctx, "http://127.0.0.1:18081", "/"+bundle+"/hello", b.Serval, "run", "--home", home, "--http", "127.0.0.1:18081")
 	}
 }
