@@ -43,6 +43,14 @@ type running struct {
 	prev, next *running
 }
 
+// runningOf is the record of a request that is answered by w: its Tap has room for one.
+func runningOf(w http.ResponseWriter) *running {
+	if t, ok := w.(*Tap); ok && t.running.r == nil {
+		return &t.running
+	}
+	return new(running)
+}
+
 func newStuckRequests(threshold time.Duration, logger *slog.Logger) *stuckRequests {
 	s := &stuckRequests{threshold: threshold, logger: logger, done: make(chan struct{})}
 	for i := range s.shards {
@@ -61,7 +69,8 @@ func (s *stuckRequests) close() error {
 
 func (s *stuckRequests) valve(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		e := &running{r: r, start: startOf(w)}
+		e := runningOf(w)
+		e.r, e.start = r, startOf(w)
 		if c := conninfo.Of(r.Context()); c != nil {
 			e.conn = c.ID
 			pprof.SetGoroutineLabels(r.Context())

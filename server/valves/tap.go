@@ -18,6 +18,8 @@ type Tap struct {
 	// inner is the request as the application saw it, with its session and
 	// attributes; nil if none has seen it.
 	inner *http.Request
+	// running is the request's place among those that may be stuck: one object less.
+	running running
 }
 
 var _ io.ReaderFrom = (*Tap)(nil)

@@ -443,3 +443,14 @@ func FuzzRemoteIP(f *testing.F) {
 		}
 	})
 }
+
+// TestRunningOf: the record of a request lies in its tap, once; a second valve and a request
+// without a tap have their own.
+func TestRunningOf(t *testing.T) {
+	tap := TapOf(httptest.NewRecorder())
+	first := runningOf(tap)
+	first.r = httptest.NewRequest(http.MethodGet, "/", nil)
+	if first != &tap.running || runningOf(tap) == first || runningOf(httptest.NewRecorder()) == nil {
+		t.Error("records are shared, or not kept in the tap")
+	}
+}
