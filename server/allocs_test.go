@@ -1,8 +1,11 @@
+//go:build !race
+
 package server
 
 import (
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"runtime"
@@ -12,10 +15,12 @@ import (
 	"github.com/serval-server/serval/webapp/servlet"
 )
 
-// TestRequestAllocations: a request without a session takes little more than one to a bare
-// net/http server, over a socket and with the valves of the shipped configuration: the tap
-// of the valves, the exchange of the application, and net/http's copy of the header, which
-// it makes for every handler that sets one.
+// TestRequestAllocations: a request without a session allocates nothing beyond net/http's
+// own, over a socket and with the valves of the shipped configuration: as many objects as
+// one to a bare net/http server. (One more, with all that belongs to the request; one less,
+// which a connection saves.) Not with the race detector, which has sync.Pool lose objects at
+// random; .ci/run runs it without. What else happens in this process only adds to a count,
+// so the least of several holds.
 func TestRequestAllocations(t *testing.T) {
 	hello := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") })
 	w := newWorld(t, "")
@@ -41,16 +46,21 @@ func TestRequestAllocations(t *testing.T) {
 	go func() { _ = bare.Serve(l) }()
 	t.Cleanup(func() { _ = bare.Close() })
 
-	ours, theirs := allocations(t, strings.Trim(strings.TrimPrefix(n.url, "http:"), "/")), allocations(t, l.Addr().String())
-	if ours-theirs > 4.5 { // three, and what the race detector keeps from pools
-		t.Errorf("%.2f objects for a request, %.2f with net/http alone", ours, theirs)
+	ours, theirs := math.Inf(1), math.Inf(1)
+	for range 5 {
+		ours = min(ours, allocations(t, strings.Trim(strings.TrimPrefix(n.url, "http:"), "/")))
+		theirs = min(theirs, allocations(t, l.Addr().String()))
+	}
+	t.Logf("%.2f objects for a request, %.2f with net/http alone", ours, theirs)
+	if ours-theirs > 0.5 {
+		t.Error("more than net/http allocates itself")
 	}
 }
 
 // allocations is how many objects this process allocates for a request on one connection.
 func allocations(t *testing.T, addr string) float64 {
 	t.Helper()
-	const requests = 5000
+	const requests = 2000
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)

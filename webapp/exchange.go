@@ -48,6 +48,29 @@ type exchange struct {
 	unlocked   bool // with serialised access: other requests may go on
 }
 
+// Room has place for what belongs to one request inside a Context. It lies in what the
+// server's pipeline makes for each request anyway: one object less. The zero value is
+// free; a Context that has taken it does not give it back, for a request is never
+// another one's (docs/rationale.md).
+type Room struct {
+	x     exchange
+	taken bool
+}
+
+// exchangeIn is a new exchange, in the room that an Observer has, unless that is taken
+// (the pipeline asks one application after another) or there is none.
+func exchangeIn(o Observer) *exchange {
+	if o == nil {
+		return new(exchange)
+	}
+	room := o.Room()
+	if room.taken {
+		return new(exchange)
+	}
+	room.taken = true
+	return &room.x
+}
+
 // lasting is a request's context without its end: context.WithoutCancel without
 // an allocation of its own.
 type lasting struct{ context.Context }

@@ -49,6 +49,7 @@ type response struct {
 	nested bool
 	// rawType: the body is a file's bytes, in nobody knows what charset.
 	rawType bool
+	headed  bool  // somebody has asked for the headers, and may have changed them
 	files   bool  // the default servlet answers
 	unsafe  bool  // commit without the session
 	failed  error // the session's changes could not be made safe
@@ -63,7 +64,10 @@ var (
 
 // Header implements http.ResponseWriter. Other than net/http's, the headers can
 // be changed until the commit, also after WriteHeader (Servlet 6.1 §5.2).
-func (p *response) Header() http.Header { return p.w.Header() }
+func (p *response) Header() http.Header {
+	p.headed = true
+	return p.w.Header()
+}
 
 // WriteHeader sets the status. Those of 1xx other than 101 leave at once.
 func (p *response) WriteHeader(status int) {
@@ -297,16 +301,17 @@ func (p *response) commit(last bool) error {
 	if err := p.commitSession(); err != nil {
 		return err
 	}
-	h := p.w.Header()
 	var body []byte
 	if p.buf != nil {
 		body = *p.buf
 	}
-	if !p.rawType {
-		p.ex.c.finishHeaders(h, p.files)
+	if p.headed && !p.rawType { // to ask for them has net/http copy them
+		p.ex.c.finishHeaders(p.w.Header(), p.files)
 	}
-	if last && len(body) > smallBody && h["Content-Length"] == nil && h["Transfer-Encoding"] == nil && h["Trailer"] == nil && bodyAllowed(p.status) {
-		h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	if last && len(body) > smallBody && bodyAllowed(p.status) {
+		if h := p.w.Header(); h["Content-Length"] == nil && h["Transfer-Encoding"] == nil && h["Trailer"] == nil {
+			h["Content-Length"] = []string{strconv.Itoa(len(body))}
+		}
 	}
 	p.committed = true
 	if p.status != 0 && p.status != http.StatusOK {

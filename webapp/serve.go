@@ -14,9 +14,14 @@ import (
 	"github.com/serval-server/serval/webapp/servlet/urlpath"
 )
 
-// Observer is a http.ResponseWriter of the server's pipeline that wants to see
-// the request as the application does, for the access log.
-type Observer interface{ ObserveRequest(*http.Request) }
+// Observer is the http.ResponseWriter that the server's pipeline has made for a request.
+type Observer interface {
+	// ObserveRequest is called with the request as the application sees it, for the
+	// access log.
+	ObserveRequest(*http.Request)
+	// Room is where the application may keep what belongs to the request.
+	Room() *Room
+}
 
 // ServeHTTP serves a request whose path is within the context path.
 func (c *Context) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -42,13 +47,15 @@ func (c *Context) ServePath(w http.ResponseWriter, r *http.Request, p urlpath.Pa
 		return
 	}
 	defer c.leave()
-	x := &exchange{c: c}
+	o, observed := w.(Observer)
+	x := exchangeIn(o)
+	x.c = c
 	x.res = response{w: w, ex: x}
 	x.Init(x, c.app, chi.RouteCtxKey)
 	path := p.Clean[len(c.path):]
 	m, found := c.table.Map(path)
 	x.begin(r, p.Raw, path, &m)
-	if o, ok := w.(Observer); ok {
+	if observed {
 		o.ObserveRequest(x.r)
 	}
 	if m.Redirect {

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -36,8 +37,10 @@ func entry() *Entry {
 	r.AddCookie(&http.Cookie{Name: "c", Value: "v"})
 	local, peer := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080}, &net.TCPAddr{IP: net.IPv4(10, 0, 0, 9), Port: 999}
 	r = r.WithContext(conninfo.With(context.Background(), "http", local, peer))
+	w := httptest.NewRecorder()
+	w.Header().Set("Content-Type", "text/html")
 	return &Entry{
-		Request: r, Header: http.Header{"Content-Type": {"text/html"}}, Status: 200, Bytes: 1234,
+		Request: r, Response: w, Status: 200, Bytes: 1234,
 		Start: time.Date(2026, 11, 22, 6, 7, 8, 9_000_000, time.FixedZone("", 3600)), FirstByte: 12 * time.Millisecond, Elapsed: 2345678 * time.Microsecond,
 	}
 }
@@ -168,6 +171,13 @@ func names(t *testing.T, dir string) []string {
 	return out
 }
 
+// put writes a line at a time.
+func put(l *File, at time.Time, text string) {
+	line := NewLine()
+	line.Text, line.At = append(line.Text, text...), at
+	l.Write(line)
+}
+
 func TestRotation(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "logs")
 	now := time.Date(2026, 11, 22, 23, 59, 59, 0, time.UTC)
@@ -176,20 +186,20 @@ func TestRotation(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, s := range []string{"12345\n", "123\n", "new\n"} {
-		l.Write([]byte(s))
+		put(l, now, s)
 	}
 	now = now.Add(time.Second)
-	l.Write([]byte("tomorrow\n"))
+	put(l, now, "tomorrow\n")
 	want := []string{"a.2026-11-22.1.txt", "a.2026-11-22.txt", "a.2026-11-23.txt"}
 	if got := names(t, dir); !slices.Equal(got, want) {
 		t.Errorf("files %v, want %v", got, want)
 	}
 	now = now.AddDate(0, 0, 3)
-	l.Write([]byte("later\n"))
+	put(l, now, "later\n")
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	l.Write([]byte("too late\n"))
+	put(l, now, "too late\n")
 	if got, want := names(t, dir), []string{"a.2026-11-26.txt"}; !slices.Equal(got, want) {
 		t.Errorf("files %v, want %v", got, want)
 	}
@@ -197,11 +207,12 @@ func TestRotation(t *testing.T) {
 
 func TestHourlyAndBuffered(t *testing.T) {
 	dir := t.TempDir()
-	l, err := Open(FileOptions{Directory: dir, Prefix: "a", Rotation: Hourly, Flush: time.Hour, Now: func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC) }})
+	now := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
+	l, err := Open(FileOptions{Directory: dir, Prefix: "a", Rotation: Hourly, Flush: time.Hour, Now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.Write([]byte("x\n"))
+	put(l, now, "x\n")
 	file := filepath.Join(dir, "a.2026-01-02.03")
 	if data, _ := os.ReadFile(file); len(data) != 0 {
 		t.Errorf("written at once: %q", data)
@@ -211,6 +222,77 @@ func TestHourlyAndBuffered(t *testing.T) {
 	}
 	if data, _ := os.ReadFile(file); string(data) != "x\n" {
 		t.Errorf("got %q", data)
+	}
+}
+
+// TestManyWriters: requests that end at the same time do not wait for one another, and none
+// of their lines is lost, doubled or torn; those of one client stay in their order.
+func TestManyWriters(t *testing.T) {
+	const writers, each = 8, 3000
+	dir := t.TempDir()
+	l, err := Open(FileOptions{Directory: dir, Prefix: "a", Rotation: Never, Flush: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			for i := range each {
+				put(l, time.Now(), fmt.Sprintf("%d %d %s\n", w, i, strings.Repeat("x", i%200)))
+			}
+		})
+	}
+	wg.Wait()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n := l.pile.bytes.Load(); n != 0 || l.pile.top.Load() != nil {
+		t.Errorf("%d bytes still wait", n)
+	}
+	data, err := os.ReadFile(filepath.Join(dir, "a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var next [writers]int
+	for line := range strings.Lines(string(data)) {
+		var w, i int
+		var x string
+		if _, err := fmt.Sscan(line, &w, &i, &x); err != nil && i%200 != 0 || i != next[w] || len(x) != i%200 {
+			t.Fatalf("line %q where %d of writer %d was expected: %v", line, next[w], w, err)
+		}
+		next[w]++
+	}
+	if want := [writers]int{each, each, each, each, each, each, each, each}; next != want {
+		t.Errorf("%v lines, want %d each", next, each)
+	}
+}
+
+// TestLinesDoNotPileUp: a lot is written before its time is up, and what comes after Close
+// is not kept.
+func TestLinesDoNotPileUp(t *testing.T) {
+	dir := t.TempDir()
+	l, err := Open(FileOptions{Directory: dir, Prefix: "a", Rotation: Never, Flush: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Repeat("x", 999) + "\n"
+	for range 200 {
+		put(l, time.Now(), text)
+	}
+	if n := l.pile.bytes.Load(); n >= bufferSize {
+		t.Errorf("%d bytes wait", n)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for range 200 {
+		put(l, time.Now(), text)
+	}
+	if n := l.pile.bytes.Load(); n >= bufferSize {
+		t.Errorf("%d bytes wait for a file that is closed", n)
+	}
+	if info, err := os.Stat(filepath.Join(dir, "a")); err != nil || info.Size() != 200_000 {
+		t.Errorf("%v, %v", info, err)
 	}
 }
 
@@ -235,7 +317,7 @@ func TestUnwritable(t *testing.T) {
 	}
 	now = now.Add(time.Hour)
 	for i := range 3 {
-		l.Write(fmt.Appendf(nil, "%d\n", i))
+		put(l, now, fmt.Sprintf("%d\n", i))
 	}
 	if n := strings.Count(log.String(), "cannot be written"); n != 1 {
 		t.Errorf("reported %d times:\n%s", n, log.String())
@@ -243,7 +325,7 @@ func TestUnwritable(t *testing.T) {
 	if err := os.Mkdir(logs, 0o750); err != nil {
 		t.Fatal(err)
 	}
-	l.Write([]byte("back\n"))
+	put(l, now, "back\n")
 	if !strings.Contains(log.String(), "lines_lost=3") {
 		t.Errorf("log:\n%s", log.String())
 	}
@@ -262,6 +344,25 @@ func BenchmarkCommon(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		buf = p.Append(buf[:0], e)
+	}
+}
+
+// BenchmarkWrite is the way of a line into the file, with several requests at a time.
+func BenchmarkWrite(b *testing.B) {
+	l, err := Open(FileOptions{Directory: b.TempDir(), Prefix: "a", Rotation: Never, Flush: time.Second})
+	if err != nil {
+		b.Fatal(err)
+	}
+	now := time.Now()
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			put(l, now, "127.0.0.1 - - [22/Nov/2026:06:07:08 +0100] \"GET /bench/hello HTTP/1.1\" 200 6\n")
+		}
+	})
+	b.StopTimer()
+	if err := l.Close(); err != nil {
+		b.Fatal(err)
 	}
 }
 

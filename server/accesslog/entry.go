@@ -13,9 +13,10 @@ import (
 type Entry struct {
 	// Request is the request as it reached the valve.
 	Request *http.Request
-	// Header is the header of the answer.
-	Header http.Header
-	Status int
+	// Response has the header of the answer. It is asked for it only if the pattern
+	// does, since net/http copies the header for whoever asks so late.
+	Response http.ResponseWriter
+	Status   int
 	// Bytes counts the body's bytes that were sent.
 	Bytes int64
 	// Start is when the request arrived, FirstByte how long after it the
@@ -83,7 +84,7 @@ func (e *Entry) connectionStatus() string {
 	switch {
 	case e.Request.Context().Err() != nil:
 		return "X"
-	case e.Request.Close || strings.EqualFold(e.Header.Get("Connection"), "close"):
+	case e.Request.Close || strings.EqualFold(e.Response.Header().Get("Connection"), "close"):
 		return "-"
 	}
 	return "+"

@@ -41,12 +41,17 @@ type FileOptions struct {
 	Now func() time.Time
 }
 
-// bufferSize is how much is collected before it is written anyway.
-const bufferSize = 64 << 10
+const (
+	// bufferSize is how much is collected before it is written anyway.
+	bufferSize = 64 << 10
+	// maxPile is how much may wait for the disk until requests wait for it too.
+	maxPile = 16 * bufferSize
+)
 
 // File takes lines. Its methods are safe for concurrent use.
 type File struct {
 	opt  FileOptions
+	pile pile
 	done chan struct{}
 	wait sync.WaitGroup
 
@@ -97,32 +102,23 @@ func (l *File) flusher() {
 	for {
 		select {
 		case <-tick.C:
-			l.mu.Lock()
-			l.flushLocked()
-			l.mu.Unlock()
+			l.Flush()
 		case <-l.done:
 			return
 		}
 	}
 }
 
-// Write adds a line, which includes its end. After Close it is dropped.
-func (l *File) Write(line []byte) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed {
-		return
-	}
-	if now := l.opt.Now(); !now.Before(l.until) || l.opt.MaxSize > 0 && l.size > 0 && l.size+int64(len(line)) > l.opt.MaxSize {
-		l.flushLocked()
-		if err := l.rotateLocked(now); err != nil {
-			l.reportLocked(err)
-		}
-	}
-	l.buf = append(l.buf, line...)
-	l.size += int64(len(line))
-	if l.opt.Flush <= 0 || len(l.buf) >= bufferSize {
-		l.flushLocked()
+// Write adds a line, which is the File's from then on. After Close it is dropped.
+func (l *File) Write(line *Line) {
+	line.Entry = Entry{} // a request must not wait with it
+	waiting := l.pile.put(line)
+	switch {
+	case l.opt.Flush <= 0 || waiting >= maxPile:
+		l.Flush()
+	case waiting >= bufferSize && l.mu.TryLock(): // else somebody is at it
+		l.writeLocked()
+		l.mu.Unlock()
 	}
 }
 
@@ -130,7 +126,35 @@ func (l *File) Write(line []byte) {
 func (l *File) Flush() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.writeLocked()
+}
+
+// writeLocked writes the lines that wait.
+func (l *File) writeLocked() {
+	for line := l.pile.take(); line != nil; {
+		next := line.next
+		if !l.closed {
+			l.addLocked(line)
+		}
+		line.free()
+		line = next
+	}
 	l.flushLocked()
+}
+
+// addLocked adds a line to what is written next.
+func (l *File) addLocked(line *Line) {
+	if !line.At.Before(l.until) || l.opt.MaxSize > 0 && l.size > 0 && l.size+int64(len(line.Text)) > l.opt.MaxSize {
+		l.flushLocked()
+		if err := l.rotateLocked(line.At); err != nil {
+			l.reportLocked(err)
+		}
+	}
+	l.buf = append(l.buf, line.Text...)
+	l.size += int64(len(line.Text))
+	if len(l.buf) >= bufferSize {
+		l.flushLocked()
+	}
 }
 
 // Close writes what has been collected and closes the file.
@@ -140,7 +164,7 @@ func (l *File) Close() error {
 		l.mu.Unlock()
 		return nil
 	}
-	l.flushLocked()
+	l.writeLocked()
 	l.closed = true
 	var err error
 	if l.f != nil {

@@ -202,7 +202,7 @@ func argField(c byte, arg string) (field, error) {
 		return text(c, func(e *Entry) string { return strings.Join(e.Request.Header[key], ",") }), nil
 	case 'o':
 		key := http.CanonicalHeaderKey(arg)
-		return text(c, func(e *Entry) string { return strings.Join(e.Header[key], ",") }), nil
+		return text(c, func(e *Entry) string { return strings.Join(e.Response.Header()[key], ",") }), nil
 	case 'c':
 		return text(c, func(e *Entry) string { return e.cookie(arg) }), nil
 	case 'r':

@@ -3,7 +3,6 @@ package valves
 import (
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/serval-server/serval/server/accesslog"
@@ -56,7 +55,6 @@ type accessLogger struct {
 	file    *accesslog.File
 	exclude []string
 	app     func(*http.Request) accesslog.App
-	jobs    sync.Pool // of *logJob
 }
 
 func (l *accessLogger) valve(next http.Handler) http.Handler {
@@ -78,13 +76,10 @@ func (l *accessLogger) valve(next http.Handler) http.Handler {
 
 // log writes the line, also when the handler has panicked.
 func (l *accessLogger) log(tap *Tap, r *http.Request) {
-	job, _ := l.jobs.Get().(*logJob)
-	if job == nil {
-		job = &logJob{}
-	}
-	e := &job.entry
+	line := accesslog.NewLine()
+	e := &line.Entry
 	*e = accesslog.Entry{
-		Request: r, Header: tap.Header(), Status: tap.status, Bytes: tap.bytes,
+		Request: r, Response: tap, Status: tap.status, Bytes: tap.bytes,
 		Start: tap.start, FirstByte: tap.firstByte, Elapsed: time.Since(tap.start),
 	}
 	if e.Status == 0 {
@@ -93,16 +88,7 @@ func (l *accessLogger) log(tap *Tap, r *http.Request) {
 	if l.app != nil && tap.inner != nil {
 		e.App = l.app(tap.inner)
 	}
-	job.line = append(l.pattern.Append(job.line[:0], e), '\n')
-	l.file.Write(job.line)
-	*e = accesslog.Entry{}
-	if cap(job.line) <= 16<<10 {
-		l.jobs.Put(job)
-	}
-}
-
-// logJob is what one line takes to make; it is used again.
-type logJob struct {
-	entry accesslog.Entry
-	line  []byte
+	line.Text = append(l.pattern.Append(line.Text, e), '\n')
+	line.At = e.Start.Add(e.Elapsed)
+	l.file.Write(line)
 }

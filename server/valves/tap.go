@@ -4,6 +4,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/serval-server/serval/webapp"
 )
 
 // Tap is the ResponseWriter that valves look through: it knows the status, the
@@ -20,7 +22,10 @@ type Tap struct {
 	inner *http.Request
 	// running is the request's place among those that may be stuck: one object less.
 	running running
+	room    webapp.Room // of what the application makes for the request: likewise
 }
+
+var _ webapp.Observer = (*Tap)(nil)
 
 var _ io.ReaderFrom = (*Tap)(nil)
 
@@ -56,9 +61,12 @@ func (t *Tap) Bytes() int64 { return t.bytes }
 // Unwrap is for http.ResponseController.
 func (t *Tap) Unwrap() http.ResponseWriter { return t.ResponseWriter }
 
-// ObserveRequest is called by an application with the request that it serves, so
-// that the access log can ask for its session and attributes.
+// ObserveRequest implements webapp.Observer: the access log can ask the request for
+// its session and attributes.
 func (t *Tap) ObserveRequest(r *http.Request) { t.inner = r }
+
+// Room implements webapp.Observer.
+func (t *Tap) Room() *webapp.Room { return &t.room }
 
 // begin notes the status of the final answer; informational ones pass by.
 func (t *Tap) begin(status int) {
