@@ -51,6 +51,7 @@ type Transport struct {
 	mu        sync.Mutex
 	closing   bool // guarded by mu: no more peers or goroutines
 	malformed atomic.Uint64
+	polite    atomic.Bool // a bulk lane gives way
 
 	ctx    context.Context // of everything; its end closes all links
 	cancel context.CancelCauseFunc
