@@ -42,6 +42,29 @@ func TestForkFoundBeforeGrant(t *testing.T) {
 	}
 }
 
+// TestForkFoundWhileGranting: the home has handed the session over, and nobody has heard of
+// it yet, when the other side of a fork comes: the grant carries it from then on, as if it
+// had been counted long ago. So the one that grants counts it.
+func TestForkFoundWhileGranting(t *testing.T) {
+	c := newSession(t, 3, Config{Retry: time.Hour, MaxIdle: time.Hour})
+	theirs := fork(c.nodes[1].State(sid))
+	c.nodes[1].Drain(c.now) // and its grant is lost
+	c.nodes[1].Take()
+	if h := c.nodes[1].Homes(); h != 1 {
+		t.Fatalf("%d sessions are at home or handed over", h)
+	}
+	c.nodes[1].Receive(c.now, 2, Copy{Reign: Reign{1, 2}, State: theirs})
+	forks := 0
+	for _, e := range c.nodes[1].Take() {
+		if f, ok := e.(Forked); ok && f.ID == sid {
+			forks++
+		}
+	}
+	if s := c.nodes[1].State(sid); forks != 1 || !s.Forked() {
+		t.Errorf("%d forks counted, copy %v", forks, s)
+	}
+}
+
 // TestFencedByADeadHome: a backup whose home has handed the session on, and which has not
 // heard of it, hears of the next home when that is gone already: it claims what is an
 // orphan now, and does not wait for its age.

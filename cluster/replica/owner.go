@@ -286,7 +286,9 @@ func (n *Node) merge(s *session, m Copy) Joined {
 	if n.isHome(s) {
 		n.outdated(s)
 	}
-	if j.Forked && n.isHome(s) {
+	if j.Forked && (n.isHome(s) || n.handing(s)) {
+		// Who is about to become the home finds the fork in the next grant, and
+		// takes it for counted.
 		n.emit(Forked{s.ID, j.Shadowed})
 	}
 	if len(s.parked) > 0 {

@@ -40,7 +40,9 @@ func (w *world) watch(h *host) {
 			continue
 		}
 		if w.now-h.heard[i] > w.faults.detect || !w.quiet && w.chance(w.faults.alarm) {
-			if w.reachable(h, p) {
+			if w.reachable(h, p) || p.paused && w.now-h.heard[i] <= w.faults.detect {
+				// A mistake also where the peer stands still just now, for a moment that
+				// may be too short for it to notice.
 				w.stats.add("false alarm")
 				p.doubted, h.doubted = w.now, w.now
 			}
