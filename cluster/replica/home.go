@@ -136,10 +136,10 @@ func (n *Node) replicate(s *session, id uint64, u *Update) {
 			p = s.peerFor(o)
 			p.sent = n.now
 		default:
-			// It has nothing that the change could build on.
+			// It has nothing that the change could build on, or not yet.
 			n.send(o, n.copyOf(s))
 			p = s.peerFor(o)
-			p.sent = n.now
+			p.sent, p.slow = n.now, false
 		}
 		p.owed = true
 	}
@@ -147,9 +147,10 @@ func (n *Node) replicate(s *session, id uint64, u *Update) {
 	n.note(s)
 }
 
-// canFollow reports whether the node has, or will have, what a change builds on.
+// canFollow reports whether the node has what a change builds on, or will have when the
+// change comes.
 func (p *peerCopy) canFollow() bool {
-	return p != nil && (!p.owed && !p.acked.IsZero() || p.owed && p.sent != notSent)
+	return p != nil && (!p.owed && !p.acked.IsZero() || p.owed && !p.slow && p.sent != notSent)
 }
 
 func (n *Node) onAck(from NodeID, m Ack) {
@@ -163,7 +164,7 @@ func (n *Node) onAck(from NodeID, m Ack) {
 	p := s.peerFor(from)
 	p.acked = MaxDot(p.acked, m.Dot)
 	if m.Sum == s.sumNow() {
-		p.owed = false // level: nothing to send again
+		p.owed, p.slow = false, false // level: nothing to send again
 		if latest := s.latest(); p.acked.Compare(latest) > 0 {
 			p.acked = latest // it had a change with a higher dot, over which the end has come
 		}

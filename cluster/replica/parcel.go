@@ -166,7 +166,7 @@ func (n *Node) openParcels(s *session) {
 	for _, q := range n.peers {
 		if at, ok := q.parcels.remove(s.number); ok {
 			p := s.peerFor(q.id)
-			p.owed, p.bulk, p.sent = true, true, at
+			p.owed, p.bulk, p.slow, p.sent = true, true, true, at
 			n.schedule(s.number, s.slot, at+n.cfg.Retry)
 		}
 	}

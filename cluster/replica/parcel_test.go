@@ -124,29 +124,39 @@ func TestParcelsThatAreLostAreSentAgain(t *testing.T) {
 	}
 }
 
-// A change while a copy is on its way goes after it, and both are acknowledged.
-func TestChangeOvertakesNoParcel(t *testing.T) {
+// A change while a copy waits behind live traffic does not wait for it: it goes with a copy
+// of its own, and those after it follow that one. All of it is acknowledged.
+func TestChangeOvertakesParcel(t *testing.T) {
 	x := newTransfer(t, Config{})
 	first := x.tick()[0]
 	id := first.State.ID
-	x.home.Commit(x.now, 1000, id, []Op{{Key: "a", Value: Value{Bytes: []byte("new")}}})
-	var u *Update
-	for _, e := range x.home.Take() {
-		if s, ok := e.(Send); ok {
-			u, _ = s.Message.(*Update)
+	change := func(value string) (sent Send) {
+		x.home.Commit(x.now, 1000, id, []Op{{Key: "a", Value: Value{Bytes: []byte(value)}}})
+		for _, e := range x.home.Take() {
+			if s, ok := e.(Send); ok {
+				sent = s
+			}
 		}
+		return sent
 	}
-	if u == nil {
-		t.Fatal("the change was not sent as one that follows the copy")
+	sent := change("new")
+	if c, ok := sent.Message.(Copy); !ok || sent.Bulk || c.State.latest() != x.home.lookup(id).latest() {
+		t.Fatalf("the change was not sent with a copy of its own, at once: %+v", sent)
+	}
+	if sent = change("newer"); sent.Bulk {
+		t.Fatal("the next change waits behind live traffic")
+	}
+	if _, ok := sent.Message.(*Update); !ok {
+		t.Fatalf("the next change does not follow the copy: %+v", sent)
 	}
 	x.packed(transferred - 1)
 	x.ack(first)
-	if s := x.home.lookup(id); s.levelAt(2) || len(s.writes) != 1 {
-		t.Fatal("the acknowledgement of the copy is taken for one of the change")
+	if s := x.home.lookup(id); s.levelAt(2) || len(s.writes) != 2 {
+		t.Fatal("the acknowledgement of the copy is taken for one of the changes")
 	}
 	s := x.home.lookup(id)
 	x.home.Receive(x.now, 2, Ack{id, s.reign, s.latest(), s.sumNow()})
 	if !s.levelAt(2) || len(s.writes) != 0 {
-		t.Error("the acknowledgement of the change counts for nothing")
+		t.Error("the acknowledgement of the changes counts for nothing")
 	}
 }

@@ -64,6 +64,7 @@ type peerCopy struct {
 	node  NodeID
 	owed  bool // something was sent, or could not be, and is not known to have made it level
 	bulk  bool // it counts in the window of the peer
+	slow  bool // the last copy was left to wait behind live traffic, and changes would overtake it
 	acked Dot  // the latest change that it has said to have
 	sent  time.Duration
 }

@@ -51,7 +51,7 @@ func (n *Node) resync(s *session) (level, stalled bool) {
 			p.bulk = true
 		}
 		n.emit(Send{To: o, Message: n.copyOf(s), Bulk: bulk})
-		p.owed, p.sent = true, n.now
+		p.owed, p.sent, p.slow = true, n.now, bulk
 	}
 	return level, stalled
 }
