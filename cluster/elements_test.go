@@ -237,8 +237,21 @@ func TestSetReplication(t *testing.T) {
 			}
 			id2 := b.set("", "n=3")
 			a.set(id, "n=4")
+			for range 500 {
+				a.set("", "n=5")
+			}
 			if err := a.SetReplication(w.t.Context(), key, true); err != nil {
 				t.Fatal(err)
+			}
+			waited := time.Now()
+			for len(Unsettled(c.ClusterStatus(w.t.Context()))) > 0 {
+				if time.Since(waited) > 10*time.Second {
+					t.Fatalf("%v do not get on", Unsettled(c.ClusterStatus(w.t.Context())))
+				}
+				time.Sleep(time.Millisecond)
+			}
+			if has := b.Status().Apps[0]; has.Copies < 501 {
+				t.Errorf("all have made their copies, and another has %d of 501", has.Copies)
 			}
 			w.ready()
 			w.level()
@@ -247,6 +260,33 @@ func TestSetReplication(t *testing.T) {
 			a.kill()
 			b.want(id, "n=4")
 		})
+	}
+}
+
+// TestUnsettled: a node is waited for until it replicates, is level, has met all others
+// that run the application, and has made its copies.
+func TestUnsettled(t *testing.T) {
+	settled := AppStatus{Key: shop, Replicating: true, Level: true, Nodes: []string{"a", "b"}}
+	for name, tc := range map[string]struct {
+		change func(*AppStatus)
+		want   string
+	}{
+		"settled":               {func(*AppStatus) {}, "[]"},
+		"has not heard of it":   {func(a *AppStatus) { a.Replicating = false }, "[b]"},
+		"joins":                 {func(a *AppStatus) { a.Level = false }, "[b]"},
+		"has not met the other": {func(a *AppStatus) { a.Nodes = []string{"b"} }, "[b]"},
+		"makes copies":          {func(a *AppStatus) { a.Copying = true }, "[b]"},
+	} {
+		other := settled
+		tc.change(&other)
+		nodes := []Status{
+			{Node: "a", Apps: []AppStatus{settled, {Key: "off", Copying: true}}},
+			{Node: "b", Apps: []AppStatus{other}},
+			{Node: "c", Error: "no answer"},
+		}
+		if got := fmt.Sprint(Unsettled(nodes)); got != tc.want {
+			t.Errorf("%s: %s, want %s", name, got, tc.want)
+		}
 	}
 }
 

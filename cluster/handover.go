@@ -98,13 +98,7 @@ func (sh *shard) version(id replica.SessionID) string {
 func (sh *shard) homes() []replica.SessionID {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	var out []replica.SessionID
-	for _, f := range sh.node.Fingerprints() {
-		if sh.homeLocked(f.ID) && sh.node.Reigns(f.ID) {
-			out = append(out, f.ID)
-		}
-	}
-	return out
+	return sh.node.Reigns()
 }
 
 // handOver hands over all sessions of the application that are at home here. It

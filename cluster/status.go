@@ -70,8 +70,9 @@ type AppStatus struct {
 	Granularity string          `json:"granularity"`
 	Replicating bool            `json:"replicating"` // false: switched off
 	Level       bool            `json:"level"`
-	Nodes       []string        `json:"nodes"` // that run it, by name
-	Home        int             `json:"home"`  // living sessions at home here
+	Copying     bool            `json:"copying"` // copies of what is at home here are on their way to others
+	Nodes       []string        `json:"nodes"`   // that run it, by name
+	Home        int             `json:"home"`    // living sessions at home here
 	Copies      int             `json:"copies"`
 	MaxEpoch    uint32          `json:"maxEpoch"` // highest of any session
 	Digests     []string        `json:"digests"`  // a root for each shard: equal where the same sessions are known
@@ -167,22 +168,34 @@ func (a *app) status() AppStatus {
 func (sh *shard) digest(s *AppStatus) string {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	var sum uint64
-	for _, f := range sh.node.Fingerprints() {
-		st := sh.node.State(f.ID)
-		if st == nil || st.Life.Kind != replica.Live {
-			continue
-		}
-		sum += f.Sum
-		reign := sh.node.Reign(f.ID)
-		s.MaxEpoch = max(s.MaxEpoch, reign.Epoch)
-		if reign.Home == sh.self {
-			s.Home++
-		} else {
-			s.Copies++
+	c := sh.node.Census()
+	s.Home, s.Copies, s.MaxEpoch = s.Home+c.Home, s.Copies+c.Copies, max(s.MaxEpoch, c.MaxEpoch)
+	s.Copying = s.Copying || sh.node.Owing()
+	return fmt.Sprintf("%016x", c.Sum)
+}
+
+// Unsettled names the nodes that have not yet, for some application that replicates, met all
+// others that run it and made their copies. Nodes that did not answer are not among them.
+func Unsettled(nodes []Status) []string {
+	runs := map[sessions.AppKey][]string{} // by application that replicates: who runs it
+	on := map[sessions.AppKey]bool{}
+	for i := range nodes {
+		for _, a := range nodes[i].Apps {
+			runs[a.Key] = append(runs[a.Key], nodes[i].Node)
+			on[a.Key] = on[a.Key] || a.Replicating
 		}
 	}
-	return fmt.Sprintf("%016x", sum)
+	var out []string
+	for i := range nodes {
+		waits := func(a AppStatus) bool {
+			missed := func(name string) bool { return !slices.Contains(a.Nodes, name) }
+			return on[a.Key] && (!a.Replicating || !a.Level || a.Copying || slices.ContainsFunc(runs[a.Key], missed))
+		}
+		if slices.ContainsFunc(nodes[i].Apps, waits) {
+			out = append(out, nodes[i].Node)
+		}
+	}
+	return out
 }
 
 // statusWait is how long ClusterStatus waits for a node.

@@ -250,3 +250,21 @@ func BenchmarkMemory(b *testing.B) {
 		runtime.KeepAlive(p)
 	}
 }
+
+// BenchmarkCensus is the counting of 12,500 packed sessions: one shard's of 100,000.
+func BenchmarkCensus(b *testing.B) {
+	n := NewNode(Config{Self: 1}, Member{ID: 1, Name: "a"}, 0)
+	for i := range 12_500 {
+		s := n.get(sessionOf(i))
+		s.Write(Dot{Epoch: 1, Node: 1, Clock: uint64(i + 1)}, []Op{{Key: "a", Value: Value{Bytes: smallValue}}})
+		s.reign, s.promised = Reign{1, 1}, Reign{1, 1}
+		n.note(s)
+		n.pack(s)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if c := n.Census(); c.Home != 12_500 {
+			b.Fatalf("%+v", c)
+		}
+	}
+}

@@ -21,14 +21,3 @@ func (n *Node) HandOver(now time.Duration, id SessionID, to NodeID) bool {
 func (n *Node) mayGrant(s *session, to NodeID) bool {
 	return n.isHome(s) && s.claim == nil && s.Life.Kind == Live && s.Known() && len(s.writes) == 0 && n.reachable(to)
 }
-
-// Reigns reports whether a session is this node's to hand over: it is at home here,
-// and no other node has been promised that it is the next home.
-func (n *Node) Reigns(id SessionID) bool {
-	i, sl := n.find(id)
-	if i == 0 {
-		return false
-	}
-	s := n.look(sl)
-	return s.reign.Home == n.cfg.Self && s.promised.Home == n.cfg.Self
-}

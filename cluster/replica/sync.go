@@ -139,6 +139,13 @@ func (n *Node) startPass() {
 // copy of them.
 func (n *Node) Copying() bool { return n.pass.left > 0 }
 
+// Owing reports whether others lack copies that they must have, as far as this node
+// knows: they are still to be made, or wait to be acknowledged. Peers that lag do not
+// count, for nothing is sent to them.
+func (n *Node) Owing() bool {
+	return n.Copying() || slices.ContainsFunc(n.peers, func(p *peer) bool { return p.bulk > 0 && !p.lagging })
+}
+
 // visitsPerCopy is how many sessions may be visited for one that is copied.
 const visitsPerCopy = 8
 

@@ -35,8 +35,9 @@ type clusterStatusCmd struct {
 func (clusterStatusCmd) Help() string {
 	return `Any node can be asked: it asks the others. A node that is known and does not answer
 is shown as such. HOME counts the sessions that a node serves, COPIES those that it keeps for
-others; LAG is what waits to be sent to the slowest peer. IN STEP says that all nodes know the
-same versions of an application's sessions just now.`
+others; LAG is what waits to be sent to the slowest peer. IN STEP says whether all nodes know
+the same versions of an application's sessions just now, or that a node is joining, or that
+copies are on their way.`
 }
 
 // Run shows the cluster.
@@ -197,15 +198,16 @@ func (c *clusterCacheCmd) show(e *env, client *control.Client) error {
 type replicationCmd struct {
 	home
 	hostFlag
-	Switch string `arg:"" enum:"on,off" help:"on or off."`
-	App    string `arg:"" optional:"" help:"Context path, such as /shop, / for ROOT (default: all applications)."`
+	Switch string        `arg:"" enum:"on,off" help:"on or off."`
+	App    string        `arg:"" optional:"" help:"Context path, such as /shop, / for ROOT (default: all applications)."`
+	Wait   time.Duration `help:"How long to wait, when it is switched on, until the copies are made; 0: not at all." default:"1m" placeholder:"DURATION"`
 }
 
 // Help is what --help adds.
 func (replicationCmd) Help() string {
 	return `It counts on all nodes, at once, without a restart. Off: sessions are served where they are,
 and nobody else hears of their changes, so a node that dies takes its own with it. On again:
-every session is sent once, then its changes.`
+every session is sent once, then its changes; the command ends when the others have them all.`
 }
 
 // Run switches replication.
@@ -222,7 +224,39 @@ func (c *replicationCmd) Run(e *env) error {
 		what = "all applications"
 	}
 	e.printf("replication of %s is now %s, on all nodes\n", what, c.Switch)
-	return nil
+	if c.Switch == "off" || c.Wait <= 0 {
+		return nil
+	}
+	return c.awaitCopies(e, client.Cluster)
+}
+
+// awaitCopies waits until all nodes say that others have copies of what they have, and
+// shows meanwhile which do not.
+func (c *replicationCmd) awaitCopies(e *env, status func(context.Context) ([]cluster.Status, error)) error {
+	ctx, cancel := context.WithTimeout(e.ctx, c.Wait)
+	defer cancel()
+	var waiting []string
+	for began, printed := time.Now(), time.Now(); ; {
+		nodes, err := status(ctx)
+		if err != nil && ctx.Err() == nil {
+			return err
+		}
+		if err == nil {
+			if waiting = cluster.Unsettled(nodes); len(waiting) == 0 {
+				e.printf("all copies are made, after %s\n", time.Since(began).Round(time.Millisecond))
+				return nil
+			}
+		}
+		if time.Since(printed) >= time.Second {
+			printed = time.Now()
+			e.printf("copies are being made by %s\n", strings.Join(waiting, ", "))
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("copies are still being made by %s after %s: serval cluster status shows how they get on", strings.Join(waiting, ", "), c.Wait)
+		}
+	}
 }
 
 // drainCmd is serval drain.

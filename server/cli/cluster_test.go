@@ -1,11 +1,13 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/serval-server/serval/cluster"
@@ -70,6 +72,26 @@ func TestClusterView(t *testing.T) {
 	}
 }
 
+// TestInStep: whether all have the same, and if not, what is done about it.
+func TestInStep(t *testing.T) {
+	for want, a := range map[string]appView{
+		"joining": {partial: true, inStep: true, copying: true},
+		"yes":     {inStep: true, copying: true},
+		"copying": {copying: true},
+		"no":      {},
+	} {
+		if got := a.step(); got != want {
+			t.Errorf("%+v: %s, want %s", a, got, want)
+		}
+	}
+	for want, a := range map[string]appView{"-": {inStep: true}, "copying": {inStep: true, copying: true}} {
+		a.Mode = cluster.ModeDIST
+		if got := a.step(); got != want {
+			t.Errorf("DIST %+v: %s, want %s", a, got, want)
+		}
+	}
+}
+
 // TestCacheChange: only what a flag says is changed.
 func TestCacheChange(t *testing.T) {
 	three := 3
@@ -81,4 +103,30 @@ func TestCacheChange(t *testing.T) {
 	if (&clusterCacheCmd{}).change() != (cluster.CacheChange{}) {
 		t.Error("no flag is a change")
 	}
+}
+
+// TestReplicationWaits: switched on, it shows who makes copies, and ends when nobody does
+// any more, or when the time is up.
+func TestReplicationWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out strings.Builder
+		e := &env{Options: Options{Stdout: &out}, ctx: t.Context()}
+		began := time.Now()
+		status := func(context.Context) ([]cluster.Status, error) {
+			nodes := threeNodes()[:1]
+			nodes[0].Apps[0].Nodes = []string{"node1"}
+			nodes[0].Apps[0].Copying = time.Since(began) < 2500*time.Millisecond
+			return nodes, nil
+		}
+		if err := (&replicationCmd{Wait: time.Minute}).awaitCopies(e, status); err != nil {
+			t.Error(err)
+		}
+		if got, want := out.String(), "copies are being made by node1\ncopies are being made by node1\nall copies are made, after 2.5s\n"; got != want {
+			t.Errorf("it says %q, want %q", got, want)
+		}
+		began = time.Now()
+		if err := (&replicationCmd{Wait: time.Second}).awaitCopies(e, status); err == nil || !strings.Contains(err.Error(), "by node1 after 1s") {
+			t.Errorf("when the time is up: %v", err)
+		}
+	})
 }

@@ -125,6 +125,7 @@ type appView struct {
 	epoch           uint32
 	forks, claims   uint64
 	inStep, partial bool
+	copying         bool // some node makes copies for others
 }
 
 // apps joins what the nodes say of each application, by key.
@@ -145,6 +146,7 @@ func (v clusterView) apps() []appView {
 			o.forks, o.claims = o.forks+a.Counters.Forks, o.claims+a.Counters.Claims
 			o.inStep = o.inStep && slices.Equal(o.Digests, a.Digests)
 			o.partial = o.partial || !a.Level
+			o.copying = o.copying || a.Copying
 		}
 	}
 	slices.SortFunc(out, func(a, b appView) int { return cmp.Compare(a.Key, b.Key) })
@@ -173,16 +175,18 @@ func (v clusterView) appTable() string {
 	})
 }
 
-// step says whether the nodes that run the application have the same sessions. With
-// DIST no two nodes have.
+// step says whether the nodes that run the application have the same sessions, or what
+// they are about. With DIST no two nodes have.
 func (a *appView) step() string {
 	switch {
 	case a.partial:
 		return "joining"
+	case a.inStep && a.Mode != cluster.ModeDIST:
+		return "yes"
+	case a.copying:
+		return "copying"
 	case a.Mode == cluster.ModeDIST:
 		return "-"
-	case a.inStep:
-		return "yes"
 	}
 	return "no"
 }
