@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -126,95 +124,6 @@ func rolling(ctx context.Context, t *trial) error {
 		err = errors.Join(err, fmt.Errorf("%d answers were 5xx", rep.HTTP5xx))
 	}
 	return err
-}
-
-// joinSessions is how many sessions the joiner must get.
-const joinSessions = 100_000
-
-const (
-	// joinWithin is how long it may take it, from when it begins to ask.
-	joinWithin = time.Second
-	// joinWindow is for how long live requests are timed, from the joiner's start:
-	// about as long as its start and the transfer take.
-	joinWindow = 1500 * time.Millisecond
-	joinWarm   = 3 * time.Second
-	joinRate   = "1500"
-)
-
-// join times live requests for as long as a join takes, once without and once with
-// one: a longer measurement would hide the join's requests among the others.
-func join(ctx context.Context, t *trial) error {
-	if _, err := t.c.Call(ctx, "stop", "3"); err != nil {
-		return err
-	}
-	two := t.c.Targets[:2]
-	if _, err := t.Run(ctx, two, t.c.Pids(), 0, time.Second, "-path", "/bench/count?pad=200", "-once", "-sessions", strconv.Itoa(joinSessions), "-c", "16", "-rate", "4000"); err != nil {
-		return err
-	}
-	if !rig.Sleep(ctx, 5*time.Second) { // they are at rest
-		return ctx.Err()
-	}
-	live := func() (rig.Report, error) {
-		return t.Run(ctx, two, t.c.Pids(), joinWarm, joinWindow, "-path", "/bench/count", "-sessions", "1000", "-rate", joinRate)
-	}
-	quiet, err := live()
-	if err != nil {
-		return err
-	}
-	started := make(chan error, 1)
-	go func() {
-		if !rig.Sleep(ctx, joinWarm) {
-			started <- ctx.Err()
-			return
-		}
-		ms, err := t.c.Start(ctx, 3)
-		t.Progress("  the joiner is level %.0f ms after its start", ms)
-		started <- err
-	}()
-	busy, err := live()
-	if err = errors.Join(err, <-started); err != nil {
-		return err
-	}
-	return t.joined(ctx, quiet, busy)
-}
-
-// joined says what the joiner has, and checks what was promised of its coming.
-func (t *trial) joined(ctx context.Context, quiet, busy rig.Report) error {
-	log, err := t.c.Call(ctx, "log", "3", `"msg":"level"`)
-	if err != nil {
-		return err
-	}
-	var level struct {
-		Sessions int    `json:"sessions"`
-		Took     string `json:"took"`
-	}
-	if err := json.Unmarshal([]byte(log[strings.LastIndexByte(log, '\n')+1:]), &level); err != nil {
-		return fmt.Errorf("the joiner's log has no line of its being level: %w: %q", err, log)
-	}
-	took, err := time.ParseDuration(level.Took)
-	if err != nil {
-		return err
-	}
-	stats, err := t.c.Call(ctx, "stats", "3")
-	if err != nil {
-		return err
-	}
-	t.Progress("  %d sessions %s after it began to ask; live requests: p50 %.2f ms before and %.2f ms meanwhile, p99 %.2f and %.2f ms; the joiner says: %s",
-		level.Sessions, took, quiet.P50/1e3, busy.P50/1e3, quiet.P99/1e3, busy.P99/1e3, stats)
-	var errs []error
-	if busy.Lost() > 0 {
-		errs = append(errs, fmt.Errorf("%d lost while it joined", busy.Lost()))
-	}
-	if level.Sessions < joinSessions {
-		errs = append(errs, fmt.Errorf("it took itself for level with %d sessions of %d", level.Sessions, joinSessions))
-	}
-	if took > joinWithin {
-		errs = append(errs, fmt.Errorf("it took %s, longer than %s", took, joinWithin))
-	}
-	if busy.P99 > 2*quiet.P99 {
-		errs = append(errs, fmt.Errorf("the p99 of live requests went from %.2f to %.2f ms, more than twice as much", quiet.P99/1e3, busy.P99/1e3))
-	}
-	return errors.Join(errs...)
 }
 
 // stoppedPeer stops a node that no request goes to.
