@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	_ "embed" // redisPatch
 	"fmt"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -26,7 +28,7 @@ func prepare(ctx context.Context, o options) (*bench, error) {
 	}
 	b := &bench{Rig: r, o: o}
 	if b.hello, err = r.Build(ctx, filepath.Join(r.Shared, "gohello"), "gohello"); err == nil {
-		b.goredis, err = r.Build(ctx, filepath.Join(r.Shared, "goredis"), "goredis")
+		b.goredis, err = buildRedis(ctx, r)
 	}
 	if err != nil {
 		r.Close()
@@ -38,12 +40,24 @@ func prepare(ctx context.Context, o options) (*bench, error) {
 	return b, nil
 }
 
+// redisPatch gives the peer with sessions in Redis what the Java application has and it
+// has not: a request that only reads, and sessions with some content.
+//
+//go:embed peers/goredis.patch
+var redisPatch string
+
+func buildRedis(ctx context.Context, r *rig.Rig) (string, error) {
+	dir := filepath.Join(r.Shared, "goredis")
+	c := exec.CommandContext(ctx, "git", "apply", "-")
+	c.Dir, c.Stdin = dir, strings.NewReader(redisPatch)
+	if out, err := c.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("completing goredis: %w: %s", err, out)
+	}
+	return r.Build(ctx, dir, "goredis")
+}
+
 // measure starts a system, measures its cells and what else is wanted, and stops it.
 func (b *bench) measure(ctx context.Context, s system, cells []cell, extras map[string]bool) []sample {
-	app := s.app
-	if app == "" {
-		app = "/bench"
-	}
 	r, err := s.start(ctx, b)
 	if err != nil {
 		b.Progress("  %s: %v", s.name, err)
@@ -51,7 +65,7 @@ func (b *bench) measure(ctx context.Context, s system, cells []cell, extras map[
 	}
 	defer func() { r.stop() }() // a restart brings another one
 	out := b.idle(ctx, s, r, extras)
-	measured, err := b.cells(ctx, s, r, app, cells)
+	measured, err := b.cells(ctx, s, r, cells)
 	out = append(out, measured...)
 	if err != nil {
 		return append(out, sample{System: s.name, Problem: err.Error()})
@@ -60,7 +74,7 @@ func (b *bench) measure(ctx context.Context, s system, cells []cell, extras map[
 }
 
 // cells measures what a request costs, of each kind.
-func (b *bench) cells(ctx context.Context, s system, r *running, app string, cells []cell) (out []sample, err error) {
+func (b *bench) cells(ctx context.Context, s system, r *running, cells []cell) (out []sample, err error) {
 	if !b.o.halt {
 		sleep, err := rig.Awake(ctx)
 		if err != nil {
@@ -68,22 +82,26 @@ func (b *bench) cells(ctx context.Context, s system, r *running, app string, cel
 		}
 		defer sleep()
 	}
-	warm := b.o.warm
 	if s.java {
-		// What is compiled is what has run: sessions and their replication, and then
-		// what each cell has of its own.
-		warm = max(warm, b.o.jit/3)
-		first := max(0, slices.IndexFunc(cells, func(c cell) bool { return c.sessions }))
-		b.Progress("  warming up for %s, and %s before each cell", b.o.jit, warm)
-		if _, err := b.Run(ctx, r.targets, r.pids(), b.o.jit, time.Second, cells[first].load(app, s.cookie)...); err != nil {
+		// What is compiled is what has run: sessions and their replication.
+		c := cells[max(0, slices.IndexFunc(cells, func(c cell) bool { return c.sessions > 0 }))]
+		c.rate = 0
+		b.Progress("  warming up for %s", b.o.jit)
+		if _, err := b.Run(ctx, r.targets, r.pids(), b.o.jit, time.Second, c.load(s)...); err != nil {
 			return nil, err
 		}
 	}
+	compiled := map[string]bool{}
 	for _, c := range cells {
-		if c.sessions && s.noSessions || c.name == "read" && strings.HasPrefix(s.name, "redis") {
+		if c.sessions > 0 && s.noSessions {
 			continue
 		}
-		args := append(c.load(app, s.cookie), "-c", strconv.Itoa(b.o.conns))
+		warm := b.o.warm
+		if s.java && !compiled[c.path] {
+			warm = max(warm, b.o.jit/3) // for what the cell has of its own
+			compiled[c.path] = true
+		}
+		args := append(c.load(s), "-c", strconv.Itoa(b.o.conns))
 		rep, err := b.Run(ctx, r.targets, r.pids(), warm, b.o.length, args...)
 		p := sample{System: s.name, Cell: c.name, Report: rep}
 		if err != nil {

@@ -5,10 +5,11 @@
 // CPU time of all its processes per request and the bytes between its nodes,
 // for those are stable on a noisy machine, where times are not.
 //
-//	go run ./bench/compare                     everything, about an hour and three quarters
-//	go run ./bench/compare -quick              one short round, about 20 minutes
+//	go run ./bench/compare                     everything, about two hours and a half
+//	go run ./bench/compare -quick              one short round, about 40 minutes
 //	go run ./bench/compare -systems repl-all,tomcat-async -cells count
 //	go run ./bench/compare -list               what there is
+//	go run ./bench/compare -add -systems tomcat -rounds 1   a round more of one system
 //
 // It needs ../shared (the load generator, the application in Java, the scripts of
 // the peers) and, for what is not to be missing from the table: Debian's tomcat10

@@ -53,19 +53,25 @@ func (b *bench) idle(ctx context.Context, s system, r *running, extras map[strin
 	return []sample{{System: s.name, Cell: "idle RSS", Value: rss, Unit: "MiB/node"}, {System: s.name, Cell: "idle CPU", Value: cpu, Unit: "% of a core/node"}}
 }
 
-// extras measures what ends the system: a node more, a node less.
+// extras measures what ends the system: a new start, many sessions, a node more, a
+// node less.
 func (b *bench) extras(ctx context.Context, s system, r *running, extras map[string]bool) []sample {
 	var out []sample
 	if extras["start"] {
 		out = append(out, b.restart(ctx, s, r)...)
 	}
-	if r.cluster == nil || s.nodes != 3 {
-		return out
+	cluster := r.cluster != nil && s.nodes > 1
+	if !s.noSessions && (extras["memory"] || extras["join"] && cluster) {
+		full, err := b.memory(ctx, s, r)
+		out = append(out, full...)
+		switch {
+		case err != nil:
+			out = append(out, sample{System: s.name, Cell: "memory", Problem: err.Error()})
+		case extras["join"] && cluster:
+			out = append(out, b.join(ctx, s, r)...)
+		}
 	}
-	if extras["memory"] || extras["join"] {
-		out = append(out, b.stateTransfer(ctx, s, r)...)
-	}
-	if extras["failover"] {
+	if extras["failover"] && cluster {
 		out = append(out, b.failover(ctx, s, r)...)
 	}
 	return out
@@ -100,51 +106,70 @@ func (b *bench) tell(s system, cell string, v float64, unit string) sample {
 	return sample{System: s.name, Cell: cell, Value: v, Unit: unit}
 }
 
-// stateSessions is how many sessions a joiner has to get.
-const stateSessions = 100_000
-
 // settle is how long nodes are left alone before their memory is looked at.
 const settle = 8 * time.Second
 
-// stateTransfer stops the last node, makes sessions at the others, says what they
-// cost in memory, and starts the node again. The others are started anew before:
-// what the cells have left behind in their memory would hide what comes.
-func (b *bench) stateTransfer(ctx context.Context, s system, r *running) []sample {
-	bad := func(err error) []sample { return []sample{{System: s.name, Cell: "join", Problem: err.Error()}} }
-	if _, err := r.cluster.Call(ctx, "stop", "3"); err != nil {
-		return bad(err)
-	}
-	for node := 1; node < s.nodes; node++ {
-		if _, err := r.cluster.Call(ctx, "stop", strconv.Itoa(node)); err != nil {
-			return bad(err)
-		}
-		if _, err := r.cluster.Start(ctx, node); err != nil {
-			return bad(err)
-		}
-	}
-	if !rig.Sleep(ctx, settle) {
-		return bad(ctx.Err())
-	}
-	first, err := r.cluster.Call(ctx, "pid", "1")
+// memorySessions are how many sessions there are when memory is looked at, beside none.
+var memorySessions = []int{20_000, 100_000}
+
+// memory starts a system anew, since what the cells have left behind in its memory would
+// hide what comes, makes sessions of a counter and 200 characters, and says what they cost
+// in memory: of a cluster at its first node, of other systems in all processes. The last
+// node gets no requests, so that it can be stopped without handing sessions over.
+func (b *bench) memory(ctx context.Context, s system, r *running) (out []sample, err error) {
+	r.stop()
+	again, err := s.start(ctx, b)
 	if err != nil {
-		return bad(err)
+		return nil, err
 	}
-	before := rig.RSS(first)
-	// Paced, so that the queues of asynchronous peers drain meanwhile.
-	if _, err := b.Run(ctx, r.targets[:2], r.pids(), 0, time.Second, "-path", "/bench/count?pad=200", "-once",
-		"-sessions", strconv.Itoa(stateSessions), "-c", "16", "-rate", "2500"); err != nil {
-		return bad(err)
+	*r = *again
+	targets, pids := r.targets, r.pids()
+	if r.cluster != nil {
+		if pids, err = r.cluster.Call(ctx, "pid", "1"); err != nil {
+			return nil, err
+		}
+		targets = targets[:max(1, len(targets)-1)]
 	}
-	if !rig.Sleep(ctx, settle) {
-		return bad(ctx.Err())
+	fill := cell{path: "/count?pad=200", args: []string{"-once", "-c", "16"}, rate: 5000}
+	if s.java {
+		fill.rate = 2500 // the queues of asynchronous peers drain meanwhile
 	}
-	per := float64(rig.RSS(first)-before) * 1024 / stateSessions
-	out := []sample{b.tell(s, "memory", per, "B RSS/session")}
-	ms, err := r.cluster.Start(ctx, 3)
+	var empty int64
+	have := 0
+	for _, n := range append([]int{0}, memorySessions...) {
+		if n > 0 {
+			fill.sessions = n - have
+			if _, err := b.Run(ctx, targets, r.pids(), 0, time.Second, fill.load(s)...); err != nil {
+				return out, err
+			}
+		}
+		if !rig.Sleep(ctx, settle) {
+			return out, ctx.Err()
+		}
+		rss := rig.RSS(pids)
+		at := strconv.Itoa(n/1000) + "k"
+		out = append(out, b.tell(s, "RSS at "+at, float64(rss)/1024, "MiB"))
+		if n == 0 {
+			empty = rss
+		} else {
+			out = append(out, b.tell(s, "at "+at, float64(rss-empty)*1024/float64(n), "B/session"))
+		}
+		have = n
+	}
+	return out, nil
+}
+
+// join stops the last node of a cluster that is full of sessions, and starts it again.
+func (b *bench) join(ctx context.Context, s system, r *running) []sample {
+	_, err := r.cluster.Call(ctx, "stop", strconv.Itoa(s.nodes))
+	var ms float64
+	if err == nil {
+		ms, err = r.cluster.Start(ctx, s.nodes)
+	}
 	if err != nil {
-		return append(out, bad(err)...)
+		return []sample{{System: s.name, Cell: "join", Problem: err.Error()}}
 	}
-	return append(out, b.tell(s, "join", ms, "ms from start to level"))
+	return []sample{b.tell(s, "join", ms, "ms from start to level")}
 }
 
 // failover kills a node with SIGKILL at full load.

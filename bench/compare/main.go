@@ -20,7 +20,7 @@ type options struct {
 	rounds, conns          int
 	length, warm, jit      time.Duration
 	out                    string
-	quick, list, halt      bool
+	quick, list, halt, add bool
 }
 
 func main() {
@@ -34,6 +34,7 @@ func main() {
 	flag.DurationVar(&o.warm, "warm", 2*time.Second, "warm-up before each measurement")
 	flag.DurationVar(&o.jit, "jit", 30*time.Second, "warm-up of a Java system after its start, with sessions; a third of it again before each cell (Tomcat gains until 60s)")
 	flag.StringVar(&o.out, "out", "bench/results", "folder of the results")
+	flag.BoolVar(&o.add, "add", false, "add to the results in -out, for systems that were missing or a run that was interrupted, instead of replacing them")
 	flag.BoolVar(&o.quick, "quick", false, "one round with short measurements: figures wander more")
 	flag.BoolVar(&o.halt, "halt", false, "let idle CPUs halt during the cells: on a virtual machine the figures then have the host's cost of waking them in it")
 	flag.BoolVar(&o.list, "list", false, "list systems and cells, and end")
@@ -66,18 +67,21 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	r, rounds, err := resultsFor(o)
+	if err != nil {
+		return err
+	}
 	b, err := prepare(ctx, o)
 	if err != nil {
 		return err
 	}
 	defer b.Close()
-	r := newResults(o)
 	for round := 1; round <= o.rounds && ctx.Err() == nil; round++ {
 		for i, s := range chosen {
 			b.Progress("round %d of %d: %s", round, o.rounds, s.name)
 			r.add(b.measure(ctx, s, cells, extras))
 			if i == len(chosen)-1 {
-				r.Rounds = round
+				r.Rounds = max(rounds, round)
 			}
 			if err := r.write(o.out); err != nil { // what there is survives an interruption
 				return err
@@ -117,7 +121,11 @@ func list() {
 	}
 	fmt.Println("cells:")
 	for _, c := range cells {
-		fmt.Printf("  %-14s %s\n", c.name, c.path)
+		rate := "at full speed"
+		if c.rate > 0 {
+			rate = fmt.Sprintf("at %d requests/s", c.rate)
+		}
+		fmt.Printf("  %-14s %s %s\n", c.name, c.path, rate)
 	}
 	fmt.Println("extras:")
 	for _, e := range extraNames {

@@ -40,6 +40,28 @@ func newResults(o options) *results {
 	return &results{When: time.Now().UTC().Truncate(time.Second), Machine: machine(), Halt: o.halt, Conns: o.conns, Rounds: 1, Length: o.length.String()}
 }
 
+// resultsFor are what a run adds to: new ones, or with -add those that are there, and how
+// many rounds they have.
+func resultsFor(o options) (r *results, rounds int, err error) {
+	r = newResults(o)
+	if !o.add {
+		return r, 0, nil
+	}
+	name := filepath.Join(o.out, "compare.json")
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil, 0, fmt.Errorf("there is nothing to add to: %w", err)
+	}
+	old := &results{}
+	switch err := json.Unmarshal(data, old); {
+	case err != nil:
+		return nil, 0, fmt.Errorf("%s: %w", name, err)
+	case old.Machine != r.Machine || old.Halt != r.Halt || old.Conns != r.Conns:
+		return nil, 0, fmt.Errorf("%s has results of %s with %d connections: nothing to add to", name, old.Machine, old.Conns)
+	}
+	return old, old.Rounds, nil
+}
+
 // machine describes this machine in a line.
 func machine() string {
 	model := "unknown CPU"
@@ -152,7 +174,7 @@ func (r *results) markdown() string {
 	for _, c := range cells {
 		r.cellTable(&b, c.name)
 	}
-	r.valueTable(&b)
+	r.valueTables(&b)
 	r.problems(&b)
 	return b.String()
 }
@@ -184,20 +206,30 @@ func (r *results) cellTable(b *strings.Builder, cell string) {
 		cell, strings.Join(rows, "\n"))
 }
 
-// valueTable shows what is not a cell: a row per system, a column per kind.
-func (r *results) valueTable(b *strings.Builder) {
-	var kinds []string
+// valueTables shows what is not a cell: a row per system, a column per kind.
+func (r *results) valueTables(b *strings.Builder) {
+	var memory, rest []string
 	unit := map[string]string{}
 	for _, s := range r.Samples {
-		if s.Unit != "" && unit[s.Cell] == "" {
-			kinds = append(kinds, s.Cell)
-			unit[s.Cell] = s.Unit
+		if s.Unit == "" || unit[s.Cell] != "" {
+			continue
+		}
+		unit[s.Cell] = s.Unit
+		if strings.HasSuffix(s.Unit, "/session") || s.Unit == "MiB" {
+			memory = append(memory, s.Cell)
+		} else {
+			rest = append(rest, s.Cell)
 		}
 	}
+	r.valueTable(b, "Memory of small sessions, one node", memory, unit)
+	r.valueTable(b, "Everything else", rest, unit)
+}
+
+func (r *results) valueTable(b *strings.Builder, title string, kinds []string, unit map[string]string) {
 	if len(kinds) == 0 {
 		return
 	}
-	b.WriteString("\n### Everything else\n\n| system |")
+	b.WriteString("\n### " + title + "\n\n| system |")
 	for _, k := range kinds {
 		fmt.Fprintf(b, " %s, %s |", k, unit[k])
 	}

@@ -80,3 +80,44 @@ func TestChoose(t *testing.T) {
 		t.Errorf("got %v, %v", got, err)
 	}
 }
+
+// TestCellsAtARate: each kind is measured at full speed and at a rate, with no more
+// sessions than the requests of a second: what makes them belongs into the warm-up.
+func TestCellsAtARate(t *testing.T) {
+	for i, k := range kinds {
+		c := cells[len(kinds)+i]
+		if cells[i].rate != 0 || c.path != k.path || c.rate <= 0 || c.sessions > c.rate || c.sessions > k.sessions || (c.sessions == 0) != (k.sessions == 0) {
+			t.Errorf("%+v at a rate is %+v", k, c)
+		}
+	}
+	got := strings.Join(cells[len(cells)-1].load(system{app: "/a", cookie: "c"}), " ")
+	if want := "-path /a/cart?size=65536 -sessions 100 -cookie c -rate 100"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// TestAdd: what a run adds to stays, and must be of the same machine and load.
+func TestAdd(t *testing.T) {
+	o := options{out: t.TempDir(), conns: 32, add: true}
+	if _, _, err := resultsFor(o); err == nil || !strings.Contains(err.Error(), "nothing to add to") {
+		t.Errorf("nothing there: %v", err)
+	}
+	r := newResults(o)
+	r.Rounds = 2
+	r.add([]sample{cellSample("linked", "count", 10)})
+	if err := r.write(o.out); err != nil {
+		t.Fatal(err)
+	}
+	got, rounds, err := resultsFor(o)
+	if err != nil || rounds != 2 || got.of("linked", "count", cpuOf).n != 1 {
+		t.Errorf("%+v, %d rounds, %v", got, rounds, err)
+	}
+	o.conns = 8
+	if _, _, err := resultsFor(o); err == nil || !strings.Contains(err.Error(), "32 connections") {
+		t.Errorf("another load: %v", err)
+	}
+	o.add = false
+	if got, rounds, err := resultsFor(o); err != nil || rounds != 0 || len(got.Samples) != 0 {
+		t.Errorf("a new run: %+v, %d, %v", got, rounds, err)
+	}
+}
