@@ -66,9 +66,13 @@ func (r *Rig) Run(ctx context.Context, targets []string, pids string, warm, leng
 	}
 	all := append([]string{"-targets", strings.Join(targets, ","), "-pids", pids, "-wire", "14001-14009",
 		"-warm", warm.String(), "-d", length.String(), "-json", filepath.Clean(f.Name())}, args...)
-	ctx, cancel := context.WithTimeout(ctx, warm+length+2*time.Minute)
+	limit := warm + length + 2*time.Minute
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not finished after %v", limit))
 	defer cancel()
 	if out, err := exec.CommandContext(ctx, r.Load, all...).CombinedOutput(); err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx) // says more than that it was killed
+		}
 		return Report{}, fmt.Errorf("load %s: %w: %s", strings.Join(args, " "), err, out)
 	}
 	data, err := os.ReadFile(f.Name())
