@@ -227,6 +227,7 @@ func BenchmarkPlainRead(b *testing.B) {
 	const head = "GET /hello?x=1 HTTP/1.1\r\nHost: localhost:8080\r\nUser-Agent: load/1.0\r\nAccept: */*\r\nCookie: JSESSIONID=0123456789abcdef0123456789abcdef\r\n\r\n"
 	c := &plainConn{}
 	p := []byte(head)
+	b.ReportAllocs()
 	for b.Loop() {
 		c.note(p)
 	}

@@ -83,6 +83,7 @@ func benchmarkRequest(b *testing.B, session bool, h http.HandlerFunc) {
 		}
 	}
 	rw.frame = wire.AppendFrame(nil, wire.TypeInvoke, wire.FlagEnd, 1, m.Append(nil))
+	b.ReportAllocs()
 	for rw.sent = 0; b.Loop(); {
 		if err := w.conn.Step(); err != nil {
 			b.Fatal(err)

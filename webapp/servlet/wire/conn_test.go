@@ -221,6 +221,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 	go func() { _ = s.Run() }()
 	go func() { _ = w.Run() }()
 	defer s.Close(nil)
+	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			st, err := s.Open(TypeInvoke, FlagEnd, frameOf("request"))
